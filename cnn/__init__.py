@@ -1,0 +1,18 @@
+"""Draw a digit or show a photograph, and a convolutional network answers.
+
+The house, floor by floor; each module imports only what stands below it:
+
+    page/                a file a tab; the only rooms that know gradio
+    __main__             the command line: train, evaluate, predict, models
+    training  prediction
+    evaluation  checkpoints
+    models  preprocessing  augmentation
+    datasets
+    strokes  hardware
+
+Nothing happens at import: no download, no device, no seed.
+"""
+
+
+class UserError(Exception):
+    """What a person can mend: one or two sentences, what is wrong with its value, then what to do."""
