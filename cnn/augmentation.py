@@ -1,0 +1,120 @@
+"""Pictures changed at random, a whole batch at once, so that a network sees no picture twice.
+
+Each function takes float (N, C, H, W) in [0, 1] and a `torch.Generator` on the CPU, and returns
+the same shape, type and range; the same generator state gives the same pictures.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+
+def flip(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirror the pictures that the mask `mirrored` (N,) chooses."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
+    return torch.rand(shape, generator=generator) * (high - low) + low
+
+
+def shift(images: Tensor, generator: Generator, furthest: int = 4, mode: str = "reflect") -> Tensor:
+    """Move each picture by up to `furthest` whole pixels, its edge reflected into the gap."""
+    count, channels, height, width = images.shape
+    padded = functional.pad(images, (furthest,) * 4, mode=mode)
+    down, right = torch.randint(0, 2 * furthest + 1, (2, count), generator=generator)
+    rows = (down.view(-1, 1) + torch.arange(height)).to(images.device)
+    columns = (right.view(-1, 1) + torch.arange(width)).to(images.device)
+    chosen = torch.arange(count, device=images.device).view(-1, 1, 1)
+    moved = padded.permute(0, 2, 3, 1)[chosen, rows.unsqueeze(2), columns.unsqueeze(1)]
+    return moved.permute(0, 3, 1, 2)
+
+
+def nudge(images: Tensor, generator: Generator) -> Tensor:
+    """Move each picture by up to 2 whole pixels, for short runs."""
+    return shift(images, generator, furthest=2)
+
+
+def cutout(images: Tensor, generator: Generator) -> Tensor:
+    """Grey out a square of 3/8 of the side at a random place (DeVries and Taylor, 2017)."""
+    count, channels, height, width = images.shape
+    side = height * 3 // 8
+    top = torch.randint(0, height - side + 1, (count, 1), generator=generator)
+    left = torch.randint(0, width - side + 1, (count, 1), generator=generator)
+    rows, columns = torch.arange(height), torch.arange(width)
+    inside_rows = (rows >= top) & (rows < top + side)
+    inside_columns = (columns >= left) & (columns < left + side)
+    hole = inside_rows.unsqueeze(2) & inside_columns.unsqueeze(1)
+    grey = images.mean((0, 2, 3), keepdim=True)
+    return torch.where(hole.unsqueeze(1).to(images.device), grey, images)
+
+
+def warp(images: Tensor, generator: Generator) -> Tensor:
+    """Rotate by up to 15 degrees, scale and shear by a fifth, move by a tenth of the side."""
+    count = len(images)
+    angle = _uniform(-math.pi / 12, math.pi / 12, (count,), generator)
+    stretch_x, stretch_y = _uniform(0.8, 1.2, (2, count), generator)
+    slant = _uniform(-0.2, 0.2, (count,), generator)
+    move_x, move_y = _uniform(-0.2, 0.2, (2, count), generator)
+    cosine, sine = angle.cos(), angle.sin()
+    rows = torch.stack(
+        [
+            torch.stack([cosine * stretch_x, (slant * cosine - sine) * stretch_y, move_x], 1),
+            torch.stack([sine * stretch_x, (slant * sine + cosine) * stretch_y, move_y], 1),
+        ],
+        dim=1,
+    )
+    grid = functional.affine_grid(rows, list(images.shape), align_corners=False)
+    return _resample(images, grid)
+
+
+def elastic(images: Tensor, generator: Generator) -> Tensor:
+    """Bend each picture by a smooth random field (Simard, Steinkraus and Platt, 2003)."""
+    count, _, height, width = images.shape
+    knots = torch.randn((count, 2, 5, 5), generator=generator) * 0.06
+    field = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
+    still = functional.affine_grid(
+        torch.eye(2, 3).unsqueeze(0), [1, 1, height, width], align_corners=False
+    )
+    return _resample(images, still + field.permute(0, 2, 3, 1))
+
+
+def _resample(images: Tensor, grid: Tensor) -> Tensor:
+    grid = grid.to(images.device)
+    moved = functional.grid_sample(images.float(), grid, padding_mode="zeros", align_corners=False)
+    return moved.to(images.dtype)
+
+
+def thickness(images: Tensor, generator: Generator) -> Tensor:
+    """Draw each digit with a thinner or a thicker pen, by up to about a pixel on either side."""
+    amount = _uniform(-0.8, 1.0, (len(images), 1, 1, 1), generator).to(images.device)
+    thicker = functional.max_pool2d(images, 3, stride=1, padding=1)
+    thinner = -functional.max_pool2d(-images, 3, stride=1, padding=1)
+    changed = torch.where(amount > 0, thicker, thinner).to(images.dtype)
+    return torch.lerp(images, changed, amount.abs().clamp(max=0.9).to(images.dtype))
+
+
+def color(images: Tensor, generator: Generator) -> Tensor:
+    """Change brightness, contrast and saturation by up to a quarter each."""
+    shape = (len(images), 1, 1, 1)
+    brightness, contrast, saturation = (
+        _uniform(0.75, 1.25, shape, generator).to(images) for _ in range(3)
+    )
+    grey = images.mean(1, keepdim=True)
+    images = torch.lerp(grey.expand_as(images), images, saturation)
+    mean = grey.mean((2, 3), keepdim=True)
+    return torch.lerp(mean.expand_as(images), images, contrast).mul(brightness).clamp(0, 1)
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
+    "shift": shift,
+    "nudge": nudge,
+    "cutout": cutout,
+    "warp": warp,
+    "elastic": elastic,
+    "thickness": thickness,
+    "color": color,
+}

@@ -1,0 +1,146 @@
+"""A trained network and all that is known of it, in one safetensors file.
+
+No checkpoint is ever unpickled: the weights are safetensors and the Card is JSON.
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from cnn import UserError, datasets, models
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a trained network. Shares lie in [0, 1]; `seconds` is training time.
+
+    `threshold` is the familiarity below which a picture is doubted to be any of the classes.
+    """
+
+    dataset: str
+    model: str
+    classes: tuple[str, ...]
+    parameters: int
+    recipe: dict[str, Any]
+    seed: int
+    train_accuracy: float
+    train_loss: float
+    validation_accuracy: float
+    test_accuracy: float
+    test_accuracy_averaged: float | None
+    test_loss: float
+    ece: float
+    ece_uncalibrated: float
+    temperature: float
+    threshold: float
+    seconds: float
+    hardware: str
+    versions: dict[str, str]
+    date: str
+    command: str
+    default: bool = False
+    claim: float | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Checkpoint(NamedTuple):
+    """A network, ready to answer (evaluation mode, on the CPU), and its Card."""
+
+    network: nn.Sequential
+    card: Card
+
+
+def save(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write the file whole or not at all: first beside its place, then renamed into it."""
+    path = Path(path)
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in checkpoint.network.state_dict().items()
+    }
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    card = json.dumps(dataclasses.asdict(checkpoint.card))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file(tensors, beside, metadata={"card": card})
+        beside.replace(path)
+    except (OSError, safetensors.SafetensorError) as fault:
+        beside.unlink(missing_ok=True)
+        raise UserError(
+            f"The checkpoint could not be written to {str(path)!r} ({fault}). "
+            "Free some space or choose another place."
+        ) from fault
+
+
+def read_card(path: str | Path) -> Card:
+    """The Card of a checkpoint, without its weights. A `UserError` says what is wrong with it."""
+    path = Path(path)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            values = json.loads((file.metadata() or {})["card"])
+        values["classes"] = tuple(values["classes"])
+        return Card(**values)
+    except FileNotFoundError as fault:
+        raise UserError(f"There is no checkpoint {path.name!r}. Check its name.") from fault
+    except (OSError, safetensors.SafetensorError) as fault:
+        raise UserError(
+            f"{path.name!r} is not a whole safetensors file ({fault}). Download or train it again."
+        ) from fault
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        raise UserError(
+            f"{path.name!r} has no Card that this program understands. "
+            "Use a checkpoint made by `python -m cnn train`."
+        ) from fault
+
+
+def load(path: str | Path) -> Checkpoint:
+    """A checkpoint's network, in evaluation mode on the CPU, and its Card.
+
+    A `UserError` says what is wrong with a file that is truncated, that is no checkpoint, or
+    whose weights do not fit the architecture it names.
+    """
+    card = read_card(path)
+    with torch.random.fork_rng(devices=[]):
+        network = models.build(card.model, datasets.named(card.dataset))
+    try:
+        network.load_state_dict(safetensors.torch.load_file(path))
+    except (RuntimeError, OSError, safetensors.SafetensorError) as fault:
+        raise UserError(
+            f"The weights in {Path(path).name!r} do not fit the network {card.model!r} "
+            f"for {card.dataset!r} that its Card names. Train it again."
+        ) from fault
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise UserError(f"{Path(path).name!r} holds weights that are no numbers. Train it again.")
+    return Checkpoint(network.eval().requires_grad_(False), card)
+
+
+def available(folder: str | Path) -> list[Path]:
+    """The checkpoints in a folder, by name; an empty list where there is none."""
+    return sorted(Path(folder).glob(f"[!.]*{SUFFIX}"))
+
+
+def default(folder: str | Path, dataset: str) -> Checkpoint:
+    """The checkpoint that answers for a data set, by its name: the one whose Card says so.
+
+    Where none says so, the one with the best validation accuracy. A `UserError` says how to
+    make one when the folder holds none.
+    """
+    cards = {path: read_card(path) for path in available(folder)}
+    suitable = {path: card for path, card in cards.items() if card.dataset == dataset}
+    if not suitable:
+        raise UserError(
+            f"There is no network for {datasets.named(dataset).title} in {str(folder)!r} yet. "
+            f"Make one with `python -m cnn train --dataset {dataset} "
+            f"--output checkpoints/{dataset}.safetensors`."
+        )
+    best = max(suitable, key=lambda path: (cards[path].default, cards[path].validation_accuracy))
+    return load(best)

@@ -1,0 +1,179 @@
+"""The sets of pictures a network learns from, held in memory as uint8."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torchvision
+from torch import Tensor
+
+from cnn import UserError, strokes
+
+
+class Split(NamedTuple):
+    """Pictures with their answers: `images` uint8 (N, C, H, W), `labels` int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __getitem__(self, chosen) -> "Split":
+        return Split(self.images[chosen], self.labels[chosen])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Splits(NamedTuple):
+    """What is learnt from, what is watched while learning, and what is measured once at the end."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All that differs between one set of pictures and another.
+
+    `mean` and `std` are a channel each, over the training pictures in [0, 1]. `mirrored` says
+    that a picture and its mirror image show the same thing. `read` returns the training and
+    the test pictures from a folder. `files` says which files it looks for there.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    channels: int
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mirrored: bool
+    augmentations: tuple[str, ...]
+    source: str
+    files: str
+    read: Callable[[Path], tuple[Split, Split]]
+
+
+def _read_mnist(folder: Path) -> tuple[Split, Split]:
+    sets = [torchvision.datasets.MNIST(folder, train, download=True) for train in (True, False)]
+    train, test = (Split(part.data.unsqueeze(1), part.targets.long()) for part in sets)
+    return train, test
+
+
+def _read_cifar10(folder: Path) -> tuple[Split, Split]:
+    sets = [torchvision.datasets.CIFAR10(folder, train, download=True) for train in (True, False)]
+    train, test = (
+        Split(
+            torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets)
+        )
+        for part in sets
+    )
+    return train, test
+
+
+def _write_synthetic(_: Path) -> tuple[Split, Split]:
+    images, labels = (torch.from_numpy(part) for part in strokes.synthetic_digits(12_000, seed=0))
+    everything = Split(images.unsqueeze(1), labels)
+    return everything[:10_000], everything[10_000:]
+
+
+DIGITS = tuple("0123456789")
+
+MNIST = Dataset(
+    name="mnist",
+    title="MNIST",
+    classes=DIGITS,
+    channels=1,
+    size=28,
+    mean=(0.1307,),
+    std=(0.3081,),
+    mirrored=False,
+    augmentations=("warp", "elastic", "thickness", "shift"),
+    source="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits",
+    files="MNIST/raw/train-images-idx3-ubyte and its three companions",
+    read=_read_mnist,
+)
+
+CIFAR10 = Dataset(
+    name="cifar10",
+    title="CIFAR-10",
+    classes=tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
+    channels=3,
+    size=32,
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2470, 0.2435, 0.2616),
+    mirrored=True,
+    augmentations=("flip", "shift", "cutout", "color"),
+    source="A. Krizhevsky, Learning multiple layers of features from tiny images, 2009",
+    files="cifar-10-batches-py/data_batch_1 to 5 and test_batch",
+    read=_read_cifar10,
+)
+
+SYNTHETIC = Dataset(
+    name="synthetic",
+    title="Synthetic digits",
+    classes=DIGITS,
+    channels=1,
+    size=28,
+    mean=MNIST.mean,
+    std=MNIST.std,
+    mirrored=False,
+    augmentations=MNIST.augmentations,
+    source="written by this program, stroke by stroke",
+    files="none",
+    read=_write_synthetic,
+)
+
+DATASETS = {dataset.name: dataset for dataset in (MNIST, CIFAR10, SYNTHETIC)}
+
+
+def named(name: str) -> Dataset:
+    """The data set of that name, or a `UserError` that lists the names there are."""
+    if name not in DATASETS:
+        raise UserError(f"There is no data set called {name!r}. Choose: {', '.join(DATASETS)}.")
+    return DATASETS[name]
+
+
+def folder() -> Path:
+    """Where the pictures lie: the folder that `CNN_DATA` names, else `data` beside the program."""
+    return Path(os.environ.get("CNN_DATA") or Path(__file__).parent.parent / "data")
+
+
+def load(dataset: Dataset, held_out: int | None = None) -> Splits:
+    """The pictures of a data set, downloaded at first use into `folder()`.
+
+    `held_out` training pictures are set aside to be watched while training, the same number of
+    each class and the same ones every time: by default a tenth of the set, 5,000 at the most.
+    A `UserError` says which files to put where when there are none and no network either.
+    """
+    try:
+        everything, test = dataset.read(folder())
+    except (OSError, RuntimeError, EOFError, ValueError) as fault:
+        raise UserError(
+            f"{dataset.title} could neither be read from {str(folder())!r} nor downloaded. "
+            f"Put {dataset.files} there, or name another folder in the variable CNN_DATA."
+        ) from fault
+    if held_out is None:
+        held_out = min(5_000, len(everything) // 10)
+    if not 0 < held_out < len(everything):
+        raise UserError(
+            f"{held_out} held-out pictures do not fit {dataset.title}, which has "
+            f"{len(everything):,} to learn from. Choose from 1 to {len(everything) - 1:,}."
+        )
+    watched = _stratified(everything.labels, held_out, len(dataset.classes))
+    return Splits(everything[~watched], everything[watched], test)
+
+
+def _stratified(labels: Tensor, count: int, classes: int) -> Tensor:
+    """A mask of `count` pictures, as many of each class as can be, chosen with a fixed seed."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    rank = torch.empty_like(labels)
+    for label in range(classes):
+        members = order[labels[order] == label]
+        rank[members] = torch.arange(len(members))
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    chosen[torch.argsort(rank * classes + labels)[:count]] = True
+    return chosen

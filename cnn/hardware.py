@@ -1,0 +1,80 @@
+"""What this machine can do: which device, which precision, how many cores. Measured or asked."""
+
+import functools
+import os
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+
+def device() -> torch.device:
+    """The fastest device there is: a CUDA GPU, Apple's, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def cores() -> int:
+    """Cores this process may use: the host's `CPU_CORES`, else its container's share, at least 1."""
+    if os.environ.get("CPU_CORES", "").isdigit():
+        return max(1, int(os.environ["CPU_CORES"]))
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(allowed or 1, _container_share()))
+
+
+def _container_share() -> int:
+    """Cores granted by the control group (cgroup v2), rounded up; a large number where none is set."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):
+        return 1024
+
+
+def precision(device: torch.device) -> torch.dtype:
+    """The number format in which convolutions are fastest here: bfloat16 or float32.
+
+    bfloat16 pays where the processor multiplies in it (AMX, AVX512-BF16, GPUs since Ampere)
+    and costs where it is emulated, so a CPU is timed, once a process, for a tenth of a second.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return _fastest_on_cpu() if device.type == "cpu" else torch.float32
+
+
+@functools.cache
+def _fastest_on_cpu() -> torch.dtype:
+    images = torch.randn(64, 32, 16, 16).to(memory_format=torch.channels_last)
+    weight = torch.randn(32, 32, 3, 3).to(memory_format=torch.channels_last)
+
+    def seconds(dtype: torch.dtype) -> float:
+        arguments = images.to(dtype), weight.to(dtype)
+        times = []
+        for _ in range(8):
+            start = time.perf_counter()
+            torch.conv2d(*arguments, padding=1)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return min((torch.float32, torch.bfloat16), key=seconds)
+
+
+def describe(device: torch.device) -> str:
+    """One line for the Card: the processor, its cores or its GPU, and the precision used."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{_processor()}, {torch.get_num_threads()} threads"
+    return f"{name}, {str(precision(device)).removeprefix('torch.')}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

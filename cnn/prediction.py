@@ -1,0 +1,74 @@
+"""What a network says of one picture, and how far to trust it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cnn import UserError, evaluation
+from cnn.checkpoints import Checkpoint
+from cnn.datasets import named
+
+SURE = 0.9
+
+Verdict = Literal["empty", "sure", "unsure", "unfamiliar"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A probability in [0, 1] for each class, in the data set's order, and a verdict.
+
+    `empty`: there is nothing on the picture. `unfamiliar`: it is probably none of the classes.
+    `sure`: the calibrated probability of the best class is at least 0.9. Else `unsure`.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    verdict: Verdict
+
+    @property
+    def ranked(self) -> list[tuple[str, float]]:
+        """Classes with their probabilities, the most likely first."""
+        pairs = zip(self.classes, self.probabilities, strict=True)
+        return sorted(pairs, key=lambda pair: -pair[1])
+
+    @property
+    def label(self) -> str:
+        """The most likely class."""
+        return self.ranked[0][0]
+
+    @property
+    def probability(self) -> float:
+        """The probability of the most likely class."""
+        return self.ranked[0][1]
+
+
+@torch.inference_mode()
+def predict(checkpoint: Checkpoint, image: Tensor) -> Prediction:
+    """What the checkpoint's network says of one picture.
+
+    `image` is float32 (V, C, H, W) in [0, 1]: one view of it, or several to be averaged; where a
+    mirror image shows the same thing, the mirror images are looked at too. The probabilities
+    are those of the Card's temperature. An empty picture gets equal probabilities.
+    """
+    network, card = checkpoint
+    dataset = named(card.dataset)
+    if image.shape[1:] != (dataset.channels, dataset.size, dataset.size):
+        raise UserError(
+            f"A picture of shape {tuple(image.shape)} does not fit {dataset.title}. "
+            f"Give (views, {dataset.channels}, {dataset.size}, {dataset.size})."
+        )
+    if not dataset.mirrored and not image.any():
+        share = 1 / len(card.classes)
+        return Prediction(card.classes, (share,) * len(card.classes), "empty")
+    looks = torch.cat([image, image.flip(-1)]) if dataset.mirrored else image
+    answer = network(looks).mean(0)
+    probabilities = tuple((answer / card.temperature).softmax(0).tolist())
+    return Prediction(card.classes, probabilities, _verdict(answer, max(probabilities), card))
+
+
+def _verdict(answer: Tensor, probability: float, card) -> Verdict:
+    if evaluation.familiarity(answer).item() < card.threshold:
+        return "unfamiliar"
+    return "sure" if probability >= SURE else "unsure"
