@@ -1,0 +1,193 @@
+// The drawing pad, following answer.js. A drawing is a list of strokes, a stroke a list of
+// [x, y] points with both in 0 to 1 and y down; the canvas is only a view of it.
+
+const pad = element.querySelector(".pad");
+const paper = element.querySelector(".paper");
+const ink = pad.getContext("2d");
+const PEN = 0.062;
+const CLOSEST = 0.004;
+const RETRY_AFTER = 1000;
+const POINTS_A_SECOND = 85;
+
+let strokes = [];
+let pointer = null;
+let written = null;
+
+// ---- what is drawn -------------------------------------------------------------------
+
+function paint() {
+  const side = pad.width;
+  ink.clearRect(0, 0, side, side);
+  ink.lineCap = ink.lineJoin = "round";
+  ink.strokeStyle = "#fff";
+  ink.lineWidth = PEN * side;
+  for (const stroke of strokes) {
+    ink.beginPath();
+    ink.moveTo(stroke[0][0] * side, stroke[0][1] * side);
+    stroke.forEach(([x, y], index) => {
+      const [nextX, nextY] = stroke[index + 1] || [x, y];
+      ink.quadraticCurveTo(x * side, y * side, ((x + nextX) / 2) * side, ((y + nextY) / 2) * side);
+    });
+    const [lastX, lastY] = stroke[stroke.length - 1];
+    ink.lineTo(lastX * side, lastY * side);
+    ink.stroke();
+  }
+  paper.classList.toggle("blank", strokes.length === 0);
+}
+
+function changed() {
+  paint();
+  if (strokes.length) ask();
+  else showNothing();
+}
+
+new ResizeObserver(() => {
+  const side = Math.round(pad.clientWidth * window.devicePixelRatio);
+  if (!side || side === pad.width) return;
+  pad.width = pad.height = side;
+  paint();
+}).observe(pad);
+
+// ---- what the network says: one request at a time, the newest drawing wins -------------
+
+let asking = false;
+let unanswered = false;
+
+async function ask() {
+  unanswered = true;
+  if (asking) return;
+  asking = true;
+  while (unanswered) {
+    unanswered = false;
+    const start = performance.now();
+    try {
+      const answer = await server.look(strokes);
+      if (strokes.length) hear(answer, performance.now() - start);
+    } catch {
+      part("words").textContent = "The server does not answer. It is asked again in a moment.";
+      await new Promise((resume) => setTimeout(resume, RETRY_AFTER));
+      unanswered = strokes.length > 0;
+    }
+  }
+  asking = false;
+}
+
+function hear(answer, milliseconds) {
+  if (answer.fault) {
+    part("words").textContent = answer.fault;
+    return;
+  }
+  show(answer);
+  part("time").textContent = Math.max(1, Math.round(milliseconds)) + " ms";
+}
+
+// ---- the pen -------------------------------------------------------------------------
+
+function point(event) {
+  const box = pad.getBoundingClientRect();
+  const within = (value) => Math.round(Math.min(1, Math.max(0, value)) * 10000) / 10000;
+  return [within((event.clientX - box.left) / box.width), within((event.clientY - box.top) / box.height)];
+}
+
+function add(event) {
+  const stroke = strokes[strokes.length - 1];
+  const [x, y] = point(event);
+  const [lastX, lastY] = stroke[stroke.length - 1];
+  if (Math.hypot(x - lastX, y - lastY) >= CLOSEST) stroke.push([x, y]);
+}
+
+function penDown(event) {
+  if (pointer !== null || event.button !== 0) return;
+  event.preventDefault();
+  pad.focus({ preventScroll: true });
+  pad.setPointerCapture(event.pointerId);
+  pointer = event.pointerId;
+  if (written) wipe();
+  answerSection.querySelector(".headline").setAttribute("aria-busy", "true");
+  strokes.push([point(event)]);
+  changed();
+}
+
+function penMove(event) {
+  if (event.pointerId !== pointer) return;
+  const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+  (events.length ? events : [event]).forEach(add);
+  changed();
+}
+
+function penUp(event) {
+  if (event.pointerId !== pointer) return;
+  pointer = null;
+  answerSection.querySelector(".headline").removeAttribute("aria-busy");
+  changed();
+}
+
+pad.addEventListener("pointerdown", penDown);
+pad.addEventListener("pointermove", penMove);
+pad.addEventListener("pointerup", penUp);
+pad.addEventListener("pointercancel", penUp);
+
+// ---- undo, clear, and a digit of our own -------------------------------------------------
+
+function wipe() {
+  if (written) cancelAnimationFrame(written.frame);
+  written = null;
+  strokes = [];
+}
+
+function clear() {
+  wipe();
+  changed();
+}
+
+function undo() {
+  if (written) wipe();
+  strokes.pop();
+  changed();
+}
+
+function write(digit) {
+  if (pointer !== null) return;
+  wipe();
+  const whole = props.specimens[digit];
+  written = { frame: 0, start: performance.now() };
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    strokes = whole;
+    changed();
+    return;
+  }
+  const count = whole.flat().length;
+  const step = (now) => {
+    let points = Math.ceil(((now - written.start) / 1000) * POINTS_A_SECOND);
+    const done = points >= count;
+    strokes = [];
+    for (const stroke of whole) {
+      if (points > 0) strokes.push(stroke.slice(0, points));
+      points -= stroke.length;
+    }
+    changed();
+    if (!done) written.frame = requestAnimationFrame(step);
+  };
+  written.frame = requestAnimationFrame(step);
+}
+
+element.querySelector(".undo").addEventListener("click", undo);
+element.querySelector(".clear").addEventListener("click", clear);
+element.querySelectorAll("[data-digit]").forEach((button) => {
+  button.addEventListener("click", () => write(button.dataset.digit));
+});
+
+function key(event) {
+  if (!element.isConnected) return document.removeEventListener("keydown", key);
+  const elsewhere = pad.offsetParent === null || event.target.closest("input, textarea, select");
+  const control = event.ctrlKey || event.metaKey;
+  if (elsewhere || event.altKey || pointer !== null) return;
+  if (control && event.key.toLowerCase() === "z") undo();
+  else if (!control && event.key === "Escape") clear();
+  else if (!control && event.key in props.specimens) write(event.key);
+  else return;
+  event.preventDefault();
+}
+
+document.addEventListener("keydown", key);
+write(props.opening);

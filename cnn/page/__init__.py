@@ -1,0 +1,1 @@
+"""What a visitor sees: a file a tab, and `parts` for what the tabs share."""

@@ -1,0 +1,161 @@
+"""What the tabs share: the look, the toast for people's errors, and the panel with the answer."""
+
+import html
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import gradio as gr
+from torch import Tensor
+
+from cnn import UserError, datasets
+from cnn.checkpoints import Checkpoint
+from cnn.prediction import Prediction
+
+ASSETS = Path(__file__).parents[2] / "assets"
+
+_GRAPHITE = gr.themes.Color(
+    c50="#f6f5f2",
+    c100="#e9e7e2",
+    c200="#dcd9d2",
+    c300="#c3c1bb",
+    c400="#999ba1",
+    c500="#74767c",
+    c600="#62646a",
+    c700="#3a3c41",
+    c800="#1b1d20",
+    c900="#131416",
+    c950="#0d0e10",
+)
+_VERMILION = gr.themes.Color(
+    c50="#fff4f0",
+    c100="#ffe4da",
+    c200="#ffc7b3",
+    c300="#ffa283",
+    c400="#ff8356",
+    c500="#ff6a3a",
+    c600="#c8420f",
+    c700="#a5360c",
+    c800="#7c2a0b",
+    c900="#5a1f09",
+    c950="#331105",
+)
+
+THEME = gr.themes.Base(
+    primary_hue=_VERMILION,
+    secondary_hue=_GRAPHITE,
+    neutral_hue=_GRAPHITE,
+    font=[gr.themes.LocalFont("IBM Plex Sans", weights=(400, 600)), "system-ui", "sans-serif"],
+    font_mono=[gr.themes.LocalFont("IBM Plex Mono", weights=(400,)), "ui-monospace", "monospace"],
+).set(
+    body_background_fill="*neutral_50",
+    body_background_fill_dark="*neutral_950",
+    body_text_color="#1b1c1f",
+    body_text_color_dark="#eceae6",
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_400",
+    background_fill_primary="*neutral_50",
+    background_fill_primary_dark="*neutral_950",
+    background_fill_secondary="*neutral_100",
+    background_fill_secondary_dark="*neutral_800",
+    block_background_fill="transparent",
+    block_background_fill_dark="transparent",
+    block_border_width="0px",
+    block_shadow="none",
+    border_color_primary="*neutral_200",
+    border_color_primary_dark="#26282c",
+    color_accent="*primary_600",
+    color_accent_soft="*neutral_100",
+    color_accent_soft_dark="*neutral_800",
+    link_text_color="*primary_600",
+    link_text_color_dark="*primary_500",
+)
+
+
+def asset(name: str) -> str:
+    """The text of a file in `assets/`."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def masthead() -> gr.HTML:
+    """The page's name and what it is for."""
+    return gr.HTML(
+        f"{asset('mark.svg')}<h1>CNN Playground</h1>"
+        "<p>Draw or show something, and watch a convolutional network make up its mind.</p>",
+        elem_classes="masthead",
+        apply_default_css=False,
+    )
+
+
+def missing(error: UserError) -> gr.HTML:
+    """Stands in a tab whose network is not there: the error, the command in it set apart."""
+    text = re.sub(r"`(.+?)`\.?", r"<code>\1</code>", html.escape(str(error)))
+    return gr.HTML(f"<p>{text}</p>", elem_classes="missing", apply_default_css=False)
+
+
+@contextmanager
+def toast() -> Iterator[None]:
+    """Show a `UserError` raised inside as a toast, and nothing of any other error."""
+    try:
+        yield
+    except UserError as error:
+        message = html.escape(str(error))
+        raise gr.Error(message, title="That did not work", print_exception=False) from None
+
+
+def answer_panel(checkpoint: Checkpoint, before: str = "", **given) -> gr.HTML:
+    """The panel that shows what a network answers, the same in every tab.
+
+    `given` are the words of answer.html, and what else `gr.HTML` or a script should get;
+    `script` follows answer.js, and `before` is the html that stands in front of the panel.
+    """
+    dataset = datasets.named(checkpoint.card.dataset)
+    return gr.HTML(
+        html_template=before + asset("answer.html"),
+        js_on_load=asset("answer.js") + given.pop("script"),
+        apply_default_css=False,
+        classes=dataset.classes,
+        size=dataset.size,
+        network=f"Network {checkpoint.card.model}, "
+        f"{checkpoint.card.test_accuracy:.1%} right on {dataset.title}",
+        **given,
+    )
+
+
+def answer(prediction: Prediction, image: Tensor, note: str = "") -> dict:
+    """What `answer.js` shows: the probabilities, words for them, and `image`'s pixels.
+
+    `image` is (1, C, H, W) in [0, 1]; its pixels leave as a flat list of 0 to 255, row by row,
+    the channels of one pixel side by side. `note` says how the picture was prepared.
+    """
+    label, words = _in_words(prediction)
+    pixels = image[0].permute(1, 2, 0).mul(255).round().byte().flatten().tolist()
+    return {
+        "probabilities": list(prediction.probabilities),
+        "verdict": prediction.verdict,
+        "label": label,
+        "words": words,
+        "pixels": pixels,
+        "note": note,
+    }
+
+
+def _in_words(prediction: Prediction) -> tuple[str, str]:
+    if prediction.verdict == "empty":
+        return "", "There is nothing to see yet."
+    if prediction.verdict == "unfamiliar":
+        return "", "None of the ten, it seems."
+    if prediction.verdict == "unsure":
+        return prediction.label, f"unsure, perhaps {prediction.ranked[1][0]}"
+    return prediction.label, "sure"
+
+
+def result(prediction: Prediction) -> dict:
+    """What an endpoint returns: label, its probability, the verdict, every class's probability."""
+    return {
+        "label": prediction.label,
+        "probability": prediction.probability,
+        "verdict": prediction.verdict,
+        "probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
+    }
