@@ -4,8 +4,8 @@ The house, floor by floor; each module imports only what stands below it:
 
     page/                a file a tab; the only rooms that know gradio
     __main__             the command line: train, evaluate, predict, models
-    training  prediction
-    evaluation  checkpoints
+    training  prediction  visualization
+    evaluation  checkpoints  recipes
     models  preprocessing  augmentation
     datasets
     strokes  hardware
@@ -15,4 +15,4 @@ Nothing happens at import: no download, no device, no seed.
 
 
 class UserError(Exception):
-    """What a person can mend: one or two sentences, what is wrong with its value, then what to do."""
+    """What a person can mend: a sentence on what is wrong with its value, then what to do."""

@@ -100,7 +100,9 @@ MNIST = Dataset(
 CIFAR10 = Dataset(
     name="cifar10",
     title="CIFAR-10",
-    classes=tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
+    classes=tuple(
+        ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    ),
     channels=3,
     size=32,
     mean=(0.4914, 0.4822, 0.4465),

@@ -19,7 +19,7 @@ def device() -> torch.device:
 
 
 def cores() -> int:
-    """Cores this process may use: the host's `CPU_CORES`, else its container's share, at least 1."""
+    """Cores this process may use: the host's `CPU_CORES`, else its container's share."""
     if os.environ.get("CPU_CORES", "").isdigit():
         return max(1, int(os.environ["CPU_CORES"]))
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -27,7 +27,7 @@ def cores() -> int:
 
 
 def _container_share() -> int:
-    """Cores granted by the control group (cgroup v2), rounded up; a large number where none is set."""
+    """Cores granted by the control group (cgroup v2), rounded up; 1024 where none is set."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return -(-int(quota) // int(period))

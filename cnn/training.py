@@ -1,0 +1,306 @@
+"""Training: one loop, a generator, read by the command line and by the page.
+
+run = start(recipe)
+for progress in fit(run):
+    ...                      # to stop, ask for no more
+checkpoint = conclude(run)
+"""
+
+import copy
+import datetime
+import math
+import platform
+import shlex
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cnn import UserError, augmentation, datasets, evaluation, hardware, models, strokes
+from cnn.checkpoints import Card, Checkpoint
+from cnn.datasets import Split, Splits
+from cnn.recipes import FLIP, PRESETS, Recipe, flags, preset
+
+__all__ = ["PRESETS", "Progress", "Recipe", "Run", "conclude", "fit", "preset", "start", "train"]
+
+SECONDS_BETWEEN_REPORTS = 1 / 6
+FAMILIAR_DOUBTED = 0.05
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run stands after `step` of `steps`.
+
+    `seconds` is training time so far: augmentation and steps, without reading files, evaluation
+    and saving. Loss and accuracy are means over the epoch so far; those of the validation
+    pictures are None unless just measured, at the end of an epoch.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    seconds: float
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    images_per_second: float
+
+
+@dataclass
+class Run:
+    """A training under way: all that changes while a recipe is followed.
+
+    `answering` is the network to ask and to keep: the running mean of the weights where the
+    recipe asks for one, else the network itself.
+    """
+
+    recipe: Recipe
+    splits: Splits
+    network: nn.Sequential
+    answering: nn.Sequential
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    device: torch.device
+    precision: torch.dtype
+    steps: int
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | None = None) -> Run:
+    """Seed, load, build: a run that has not made its first step.
+
+    `splits` are the pictures where they are in memory already. A batch larger than the set is a
+    `UserError`.
+    """
+    dataset = datasets.named(recipe.dataset)
+    splits = splits or datasets.load(dataset, recipe.held_out)
+    device = device or hardware.device()
+    generator = torch.Generator().manual_seed(recipe.seed)
+    if recipe.synthetic:
+        splits = splits._replace(train=_with_synthetic(splits.train, recipe))
+    if recipe.batch_size > len(splits.train):
+        raise UserError(
+            f"A batch of {recipe.batch_size:,} is larger than the {len(splits.train):,} pictures "
+            "to learn from. Choose a smaller batch size."
+        )
+    torch.manual_seed(recipe.seed)
+    network = models.build(recipe.model, dataset, recipe.dropout)
+    network.to(device, memory_format=torch.channels_last)
+    return Run(
+        recipe=recipe,
+        splits=splits,
+        network=network,
+        answering=copy.deepcopy(network) if recipe.average else network,
+        optimizer=_optimizer(network, recipe),
+        generator=generator,
+        device=device,
+        precision=hardware.precision(device),
+        steps=max(1, round(recipe.epochs * _steps_an_epoch(splits.train, recipe))),
+    )
+
+
+def _with_synthetic(train: Split, recipe: Recipe) -> Split:
+    images, labels = strokes.synthetic_digits(recipe.synthetic, seed=recipe.seed + 1)
+    return Split(
+        torch.cat([train.images, torch.from_numpy(images).unsqueeze(1)]),
+        torch.cat([train.labels, torch.from_numpy(labels)]),
+    )
+
+
+def _steps_an_epoch(train: Split, recipe: Recipe) -> int:
+    return math.ceil(len(train) / recipe.batch_size)
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rates = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.momentum > 0
+        return torch.optim.SGD(learnt, momentum=recipe.momentum, nesterov=nesterov, **rates)
+    adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    return adam(learnt, betas=(recipe.momentum, 0.999), **rates)
+
+
+def rate(recipe: Recipe, share: float) -> float:
+    """The learning rate as a share of its highest, after `share` in [0, 1] of the run."""
+    rising = share / recipe.warmup if share < recipe.warmup else 1.0
+    falling = (share - recipe.warmup) / (1 - recipe.warmup) if recipe.warmup < 1 else 0.0
+    falling = max(0.0, falling)
+    if recipe.schedule == "linear":
+        return min(rising, 1 - falling)
+    if recipe.schedule == "one-cycle":
+        up, down = (1 - math.cos(math.pi * rising)) / 2, (1 + math.cos(math.pi * falling)) / 2
+        return max(0.04, up) if share < recipe.warmup else max(1e-4, down)
+    if recipe.schedule == "cosine":
+        return (1 + math.cos(math.pi * share)) / 2
+    if recipe.schedule == "step":
+        return 0.1 ** sum(share >= milestone for milestone in (0.5, 0.75))
+    return 1.0
+
+
+def fit(run: Run) -> Iterator[Progress]:
+    """Follow the recipe to its end, reporting about six times a second and after every epoch.
+
+    To stop, ask for no more: `run` keeps what was learnt. A loss that is no longer a number is a
+    `UserError`.
+    """
+    recipe, an_epoch = run.recipe, _steps_an_epoch(run.splits.train, run.recipe)
+    mirrored = torch.rand(len(run.splits.train), generator=run.generator) < 0.5
+    reported = 0.0
+    while run.step < run.steps:
+        epoch = run.step // an_epoch
+        loss, right, seen = torch.zeros((), device=run.device), 0, 0
+        run.network.train()
+        begun = time.perf_counter()
+        order = torch.randperm(len(run.splits.train), generator=run.generator)
+        for chosen in order.split(recipe.batch_size):
+            images, labels = _batch(run, chosen, mirrored ^ bool(epoch % 2))
+            losses, hits = _step(run, images, labels)
+            loss, right, seen = loss + losses, right + hits, seen + len(labels)
+            run.step += 1
+            done = run.step == run.steps or seen == len(order)
+            now = time.perf_counter()
+            if done or run.step == 1 or now - reported >= SECONDS_BETWEEN_REPORTS:
+                run.seconds += now - begun
+                progress = _progress(run, epoch, loss, right, seen, measured=done)
+                yield progress
+                begun = reported = time.perf_counter()
+            if run.step == run.steps:
+                return
+
+
+def _batch(run: Run, chosen: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
+    images, labels = run.splits.train[chosen]
+    images = evaluation.to_float(images, run.device)
+    for name in run.recipe.augmentation:
+        if name == FLIP:
+            images = augmentation.flip(images, mirrored[chosen].to(run.device))
+        else:
+            images = augmentation.AUGMENTATIONS[name](images, run.generator)
+    return images, labels.to(run.device)
+
+
+def _step(run: Run, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of the optimizer: the summed loss of the batch and how many it had right."""
+    for group in run.optimizer.param_groups:
+        group["lr"] = run.recipe.learning_rate * rate(run.recipe, run.step / run.steps)
+    low = run.precision != torch.float32
+    with torch.autocast(run.device.type, run.precision, enabled=low):
+        logits = run.network(images).float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=run.recipe.label_smoothing)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    run.optimizer.step()
+    if run.recipe.average:
+        _follow(run)
+    return loss.detach() * len(labels), (logits.argmax(1) == labels).sum()
+
+
+@torch.no_grad()
+def _follow(run: Run) -> None:
+    """Move the averaged weights a little towards the network's; quicker while the run is young."""
+    share = 1 - min(run.recipe.average, (1 + run.step) / (10 + run.step))
+    pairs = zip(run.answering.state_dict().values(), run.network.state_dict().values(), strict=True)
+    for mean, latest in pairs:
+        if mean.is_floating_point():
+            mean.lerp_(latest, share)
+        else:
+            mean.copy_(latest)
+
+
+def _progress(
+    run: Run, epoch: int, loss: Tensor, right: Tensor, seen: int, measured: bool
+) -> Progress:
+    train_loss = loss.item() / seen
+    if not math.isfinite(train_loss):
+        raise UserError(
+            f"The loss stopped being a number at step {run.step}. "
+            f"Choose a learning rate below {run.recipe.learning_rate:g}."
+        )
+    watched = None
+    if measured:
+        validation = run.splits.validation
+        answers = evaluation.logits(run.answering, validation.images, quick=True)
+        watched = evaluation.measure(answers, validation.labels)
+    progress = Progress(
+        step=run.step,
+        steps=run.steps,
+        epoch=epoch + 1,
+        seconds=run.seconds,
+        learning_rate=run.optimizer.param_groups[0]["lr"],
+        train_loss=train_loss,
+        train_accuracy=right.item() / seen,
+        validation_loss=watched and watched.loss,
+        validation_accuracy=watched and watched.accuracy,
+        images_per_second=run.step * run.recipe.batch_size / max(run.seconds, 1e-9),
+    )
+    if measured:
+        run.history.append(asdict(progress))
+    return progress
+
+
+def conclude(run: Run) -> Checkpoint:
+    """Measure what was learnt, on the test pictures once, and write the Card.
+
+    The temperature and the threshold of familiarity come from the validation pictures.
+    """
+    network = copy.deepcopy(run.answering).eval().requires_grad_(False)
+    recipe, dataset = run.recipe, datasets.named(run.recipe.dataset)
+    watched, test = run.splits.validation, run.splits.test
+    validation = evaluation.logits(network, watched.images)
+    temperature = evaluation.fit_temperature(validation, watched.labels)
+    threshold = evaluation.familiarity(validation).quantile(FAMILIAR_DOUBTED).item()
+    answers = evaluation.logits(network, test.images)
+    measured = evaluation.measure(answers, test.labels)
+    averaged = None
+    if dataset.mirrored:
+        looks = evaluation.logits(network, test.images, averaged_over=dataset)
+        averaged = evaluation.measure(looks, test.labels).accuracy
+    last = run.history[-1] if run.history else {}
+    card = Card(
+        dataset=recipe.dataset,
+        model=recipe.model,
+        classes=dataset.classes,
+        parameters=models.parameters(network),
+        recipe=asdict(recipe),
+        seed=recipe.seed,
+        train_accuracy=last.get("train_accuracy", 0.0),
+        train_loss=last.get("train_loss", 0.0),
+        validation_accuracy=evaluation.measure(validation, watched.labels).accuracy,
+        test_accuracy=measured.accuracy,
+        test_accuracy_averaged=averaged,
+        test_loss=measured.loss,
+        ece=evaluation.measure(answers, test.labels, temperature).ece,
+        ece_uncalibrated=measured.ece,
+        temperature=temperature,
+        threshold=threshold,
+        seconds=run.seconds,
+        hardware=hardware.describe(run.device),
+        versions={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+        date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        command=shlex.join(["python", "-m", "cnn", "train", *flags(recipe)]),
+        default=recipe.default,
+        claim=recipe.claim,
+        history=run.history,
+    )
+    return Checkpoint(network.cpu(), card)
+
+
+def train(recipe: Recipe) -> Checkpoint:
+    """Follow a recipe from beginning to end, in silence: `train(PRESETS["digits"])`."""
+    run = start(recipe)
+    for _ in fit(run):
+        pass
+    return conclude(run)
