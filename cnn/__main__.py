@@ -149,15 +149,7 @@ def _interruptible() -> Iterator[list[int]]:
 
 
 _PROGRESS_KEYS = [
-    "step",
-    "steps",
-    "epoch",
-    "seconds",
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "images_per_second",
+    field.name for field in dataclasses.fields(Progress) if field.name != "learning_rate"
 ]
 
 

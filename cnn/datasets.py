@@ -100,8 +100,17 @@ MNIST = Dataset(
 CIFAR10 = Dataset(
     name="cifar10",
     title="CIFAR-10",
-    classes=tuple(
-        ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    classes=(
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
     ),
     channels=3,
     size=32,

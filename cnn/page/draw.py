@@ -8,8 +8,10 @@ import gradio as gr
 from cnn import UserError, checkpoints, hardware, strokes
 from cnn.checkpoints import Checkpoint
 from cnn.page import parts
-from cnn.prediction import Prediction, predict
+from cnn.prediction import predict
 from cnn.preprocessing import digit_from_strokes
+
+MARGIN = 0.14
 
 Strokes = list[list[list[float]]]
 
@@ -54,7 +56,11 @@ def _pad(checkpoint: Checkpoint) -> None:
 
 
 def _specimen(digit: int) -> Strokes:
-    return [[[round(float(at), 3) for at in point] for point in s] for s in strokes.specimen(digit)]
+    """One of our digits for the pad: in its unit square, with a margin all around."""
+    return [
+        [[round(MARGIN + (1 - 2 * MARGIN) * float(at), 4) for at in point] for point in stroke]
+        for stroke in strokes.specimen(digit)
+    ]
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:

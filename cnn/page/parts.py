@@ -46,7 +46,7 @@ THEME = gr.themes.Base(
     primary_hue=_VERMILION,
     secondary_hue=_GRAPHITE,
     neutral_hue=_GRAPHITE,
-    font=[gr.themes.LocalFont("IBM Plex Sans", weights=(400, 600)), "system-ui", "sans-serif"],
+    font=[gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"],
     font_mono=[gr.themes.LocalFont("IBM Plex Mono", weights=(400,)), "ui-monospace", "monospace"],
 ).set(
     body_background_fill="*neutral_50",
@@ -65,7 +65,6 @@ THEME = gr.themes.Base(
     block_shadow="none",
     border_color_primary="*neutral_200",
     border_color_primary_dark="#26282c",
-    color_accent="*primary_600",
     color_accent_soft="*neutral_100",
     color_accent_soft_dark="*neutral_800",
     link_text_color="*primary_600",
@@ -81,9 +80,9 @@ def asset(name: str) -> str:
 def masthead() -> gr.HTML:
     """The page's name and what it is for."""
     return gr.HTML(
-        f"{asset('mark.svg')}<h1>CNN Playground</h1>"
-        "<p>Draw or show something, and watch a convolutional network make up its mind.</p>",
-        elem_classes="masthead",
+        f"<header class='masthead'>{asset('mark.svg')}<h1>CNN Playground</h1>"
+        "<p>Draw or show something, and watch a convolutional network make up its mind.</p>"
+        "</header>",
         apply_default_css=False,
     )
 
@@ -118,7 +117,7 @@ def answer_panel(checkpoint: Checkpoint, before: str = "", **given) -> gr.HTML:
         classes=dataset.classes,
         size=dataset.size,
         network=f"Network {checkpoint.card.model}, "
-        f"{checkpoint.card.test_accuracy:.1%} right on {dataset.title}",
+        f"right on {100 * checkpoint.card.test_accuracy:.1f} % of {dataset.title}'s test pictures",
         **given,
     )
 

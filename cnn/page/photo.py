@@ -39,6 +39,7 @@ def _frame() -> gr.Image:
         sources=["upload", "webcam", "clipboard"],
         show_label=False,
         label="Photograph",
+        placeholder="Drop or paste a photograph here,\nor click to choose one",
         elem_classes="frame",
         height=460,
         buttons=[],
@@ -60,7 +61,6 @@ def _panel(checkpoint: Checkpoint) -> gr.HTML:
     return parts.answer_panel(
         checkpoint,
         script=parts.asset("photo.js"),
-        elem_classes="wide-names",
         invitation="Choose, paste or take a photograph.",
         sees="A photograph, made 32 x 32 pixels small.",
         museum="These ten things are all the network knows, and it knows them from pictures no "
