@@ -8,6 +8,7 @@ The house, floor by floor; each module imports only what stands below it:
     evaluation  checkpoints  recipes
     models  preprocessing  augmentation
     datasets
+    handwriting
     strokes  hardware
 
 Nothing happens at import: no download, no device, no seed.

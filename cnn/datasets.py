@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from cnn import UserError, strokes
+from cnn import UserError, handwriting
 
 
 class Split(NamedTuple):
@@ -75,7 +75,7 @@ def _read_cifar10(folder: Path) -> tuple[Split, Split]:
 
 
 def _write_synthetic(_: Path) -> tuple[Split, Split]:
-    images, labels = (torch.from_numpy(part) for part in strokes.synthetic_digits(12_000, seed=0))
+    images, labels = map(torch.from_numpy, handwriting.synthetic_digits(12_000, seed=0))
     everything = Split(images.unsqueeze(1), labels)
     return everything[:10_000], everything[10_000:]
 

@@ -20,7 +20,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn import UserError, augmentation, datasets, evaluation, hardware, models, strokes
+from cnn import UserError, augmentation, datasets, evaluation, handwriting, hardware, models
 from cnn.checkpoints import Card, Checkpoint
 from cnn.datasets import Split, Splits
 from cnn.recipes import FLIP, PRESETS, Recipe, flags, preset
@@ -108,7 +108,7 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
 
 
 def _with_synthetic(train: Split, recipe: Recipe) -> Split:
-    images, labels = strokes.synthetic_digits(recipe.synthetic, seed=recipe.seed + 1)
+    images, labels = handwriting.synthetic_digits(recipe.synthetic, seed=recipe.seed + 1)
     return Split(
         torch.cat([train.images, torch.from_numpy(images).unsqueeze(1)]),
         torch.cat([train.labels, torch.from_numpy(labels)]),

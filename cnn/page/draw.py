@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from cnn import UserError, checkpoints, hardware, strokes
+from cnn import UserError, checkpoints, handwriting, hardware
 from cnn.checkpoints import Checkpoint
 from cnn.page import parts
 from cnn.prediction import predict
@@ -59,7 +59,7 @@ def _specimen(digit: int) -> Strokes:
     """One of our digits for the pad: in its unit square, with a margin all around."""
     return [
         [[round(MARGIN + (1 - 2 * MARGIN) * float(at), 4) for at in point] for point in stroke]
-        for stroke in strokes.specimen(digit)
+        for stroke in handwriting.specimen(digit)
     ]
 
 
