@@ -53,12 +53,12 @@ def cutout(images: Tensor, generator: Generator) -> Tensor:
 
 
 def warp(images: Tensor, generator: Generator) -> Tensor:
-    """Rotate by up to 15 degrees, scale and shear by a fifth, move by a tenth of the side."""
-    count = len(images)
-    angle = _uniform(-math.pi / 12, math.pi / 12, (count,), generator)
-    stretch_x, stretch_y = _uniform(0.8, 1.2, (2, count), generator)
-    slant = _uniform(-0.2, 0.2, (count,), generator)
-    move_x, move_y = _uniform(-0.2, 0.2, (2, count), generator)
+    """Rotate by up to 12 degrees, stretch by a seventh, slant by a quarter, move by 2 pixels."""
+    count, side = len(images), images.shape[-1]
+    angle = _uniform(-math.pi / 15, math.pi / 15, (count,), generator)
+    stretch_x, stretch_y = _uniform(0.86, 1.14, (2, count), generator)
+    slant = _uniform(-0.25, 0.25, (count,), generator)
+    move_x, move_y = _uniform(-4 / side, 4 / side, (2, count), generator)
     cosine, sine = angle.cos(), angle.sin()
     rows = torch.stack(
         [
@@ -89,12 +89,12 @@ def _resample(images: Tensor, grid: Tensor) -> Tensor:
 
 
 def thickness(images: Tensor, generator: Generator) -> Tensor:
-    """Draw each digit with a thinner or a thicker pen, by up to about a pixel on either side."""
-    amount = _uniform(-0.8, 1.0, (len(images), 1, 1, 1), generator).to(images.device)
+    """Draw each digit with a thinner or a thicker pen, by up to half a pixel on either side."""
+    amount = _uniform(-0.5, 0.7, (len(images), 1, 1, 1), generator).to(images.device)
     thicker = functional.max_pool2d(images, 3, stride=1, padding=1)
     thinner = -functional.max_pool2d(-images, 3, stride=1, padding=1)
     changed = torch.where(amount > 0, thicker, thinner).to(images.dtype)
-    return torch.lerp(images, changed, amount.abs().clamp(max=0.9).to(images.dtype))
+    return torch.lerp(images, changed, amount.abs().to(images.dtype))
 
 
 def color(images: Tensor, generator: Generator) -> Tensor:

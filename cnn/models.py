@@ -29,6 +29,17 @@ class Normalize(nn.Module):
         return (images - self.mean) / self.std
 
 
+class Scale(nn.Module):
+    """Multiply by a constant, to begin with answers that are not too sure."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.factor
+
+
 class ToColor32(nn.Module):
     """Bring pictures of any size and of one channel or three to (N, 3, 32, 32)."""
 
@@ -158,12 +169,110 @@ def three_conv_wide(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
     )
 
 
+def four_conv_norm(dataset: Dataset, dropout: float = 0.3) -> nn.Sequential:
+    """Convolutions 32 (5x5), 64, 64, 96 with batch norm and no hidden layer.
+
+    Our own, for drawn digits: about the cost of `three_conv_norm` with a fifth of its weights.
+    """
+
+    def block(number: int, before: int, after: int, kernel: int) -> list:
+        convolution = nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=False)
+        return [
+            (f"conv{number}", convolution),
+            (f"norm{number}", nn.BatchNorm2d(after)),
+            (f"relu{number}", nn.ReLU()),
+        ]
+
+    return _sequence(
+        [
+            _normalize(dataset),
+            *block(1, dataset.channels, 32, 5),
+            ("pool1", nn.MaxPool2d(2)),
+            *block(2, 32, 64, 3),
+            *block(3, 64, 64, 3),
+            ("pool2", nn.MaxPool2d(2)),
+            *block(4, 64, 96, 3),
+            ("pool3", nn.MaxPool2d(2)),
+            ("flatten", nn.Flatten()),
+            ("dropout", nn.Dropout(dropout)),
+            ("dense", nn.Linear(96 * (dataset.size // 8) ** 2, len(dataset.classes))),
+        ]
+    )
+
+
+class Whitening(nn.Conv2d):
+    """A first convolution that no training has to find: it evens out the colours and edges.
+
+    Its filters are the principal components of the training pictures' 3x3 patches, each divided
+    by its deviation, and their negatives; `prepare` computes them, and only the bias learns.
+    After Coates, Ng and Lee (2011) and D. Page, "How to train your ResNet" (2019).
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels, 2 * 9 * channels, 3)
+        self.weight.requires_grad_(False)
+
+    @torch.no_grad()
+    def prepare(self, images: Tensor) -> None:
+        """Take the filters from normalised pictures, float32 (N, C, H, W)."""
+        patches = functional.unfold(images, 3).transpose(1, 2).flatten(0, 1)
+        variances, components = torch.linalg.eigh(torch.cov(patches.T))
+        scaled = components.T / (variances + 5e-4).sqrt().unsqueeze(1)
+        filters = scaled.flip(0).view(-1, *self.weight.shape[1:])
+        self.weight.copy_(torch.cat([filters, -filters]))
+
+
+def _near_identity(before: int, after: int) -> nn.Conv2d:
+    """A 3x3 convolution whose first filters hand their channel on as it is (dirac)."""
+    convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
+    nn.init.dirac_(convolution.weight[:before])
+    return convolution
+
+
+def _norm_without_scale(width: int) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(width, momentum=0.3)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def _double_convolution(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        *(_near_identity(before, after), nn.MaxPool2d(2), _norm_without_scale(after), nn.GELU()),
+        *(_near_identity(after, after), _norm_without_scale(after), nn.GELU()),
+    )
+
+
+def whitened(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Whitened patches and three blocks of two convolutions: accurate after few epochs.
+
+    After K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (airbench, 2024), with
+    3x3 patches instead of 2x2 so that the filters can be looked at.
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            ("whiten", Whitening(dataset.channels)),
+            ("gelu", nn.GELU()),
+            ("block1", _double_convolution(18 * dataset.channels, 64)),
+            ("block2", _double_convolution(64, 256)),
+            ("block3", _double_convolution(256, 256)),
+            ("pool", nn.AdaptiveMaxPool2d(1)),
+            ("flatten", nn.Flatten()),
+            ("dropout", nn.Dropout(dropout)),
+            ("scale", Scale(1 / 9)),
+            ("dense", nn.Linear(256, len(dataset.classes), bias=False)),
+        ]
+    )
+
+
 MODELS: dict[str, Callable[..., nn.Sequential]] = {
     "two-conv": two_conv,
     "three-conv": three_conv,
     "three-conv-norm": three_conv_norm,
     "two-conv-dropout": two_conv_dropout,
     "three-conv-wide": three_conv_wide,
+    "four-conv-norm": four_conv_norm,
+    "whitened": whitened,
 }
 
 
@@ -180,6 +289,18 @@ def build(name: str, dataset: Dataset, dropout: float | None = None) -> nn.Seque
     if not 0 <= dropout < 1:
         raise UserError(f"A dropout of {dropout} is no share of units. Choose from 0 to below 1.")
     return MODELS[name](dataset, dropout=dropout)
+
+
+def prepare(network: nn.Sequential, images: Tensor) -> None:
+    """Let the stages that take their weights from the pictures do so, before training.
+
+    `images` is float32 (N, C, H, W) in [0, 1]; a few thousand are enough.
+    """
+    for stage in network:
+        if isinstance(stage, Whitening):
+            stage.prepare(images)
+            return
+        images = stage(images)
 
 
 def parameters(network: nn.Module) -> int:

@@ -29,6 +29,7 @@ class Recipe:
     learning_rate: float = _field(1e-3, "step size, at its highest where a schedule changes it")
     momentum: float = _field(0.9, "share of the last step kept (Adam: its first beta)")
     weight_decay: float = _field(0.0, "pull of the weights towards zero")
+    norm_rate: float = _field(1.0, "learning rate of batch norm's biases, in learning rates")
     schedule: str = _field("constant", f"course of the learning rate: {', '.join(SCHEDULES)}")
     warmup: float = _field(0.2, "share of the run in which linear and one-cycle schedules rise")
     dropout: float | None = _field(None, "share of units left out; by default the network's own")
@@ -85,6 +86,7 @@ _RANGES = (
     ("learning_rate", 1e-9, 1_000),
     ("momentum", 0, 0.9999),
     ("weight_decay", 0, 10),
+    ("norm_rate", 0, 1_000),
     ("warmup", 0, 1),
     ("dropout", 0, 0.99),
     ("synthetic", 0, 1_000_000),
@@ -151,26 +153,33 @@ PRESETS: dict[str, Recipe] = {
     "mnist-two-conv-dropout": _TWO_CONV_DROPOUT,
     "cifar10-three-conv-wide": _THREE_CONV_WIDE,
     "digits": Recipe(
-        model="three-conv-norm",
-        epochs=30,
-        batch_size=128,
-        learning_rate=2e-3,
+        model="four-conv-norm",
+        epochs=20,
+        batch_size=256,
+        optimizer="adamw",
+        learning_rate=4e-3,
+        weight_decay=0.02,
         schedule="one-cycle",
         augmentation=("warp", "thickness"),
-        synthetic=20_000,
-        average=0.999,
+        synthetic=24_000,
+        label_smoothing=0.05,
+        average=0.998,
         held_out=1_000,
         default=True,
     ),
     "photos": Recipe(
         dataset="cifar10",
-        model="three-conv-norm",
-        epochs=40,
-        batch_size=128,
-        learning_rate=2e-3,
-        schedule="one-cycle",
-        augmentation=("flip", "shift"),
-        average=0.999,
+        model="whitened",
+        epochs=12,
+        batch_size=500,
+        optimizer="sgd",
+        learning_rate=0.7,
+        momentum=0.85,
+        weight_decay=0.0013,
+        norm_rate=64,
+        schedule="linear",
+        augmentation=("flip", "nudge"),
+        label_smoothing=0.2,
         held_out=1_000,
         default=True,
     ),

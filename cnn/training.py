@@ -29,6 +29,7 @@ __all__ = ["PRESETS", "Progress", "Recipe", "Run", "conclude", "fit", "preset", 
 
 SECONDS_BETWEEN_REPORTS = 1 / 6
 FAMILIAR_DOUBTED = 0.05
+PREPARED = 2_000
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
     torch.manual_seed(recipe.seed)
     network = models.build(recipe.model, dataset, recipe.dropout)
     network.to(device, memory_format=torch.channels_last)
+    begun = time.perf_counter()
+    models.prepare(network, evaluation.to_float(splits.train.images[:PREPARED], device))
     return Run(
         recipe=recipe,
         splits=splits,
@@ -103,6 +106,7 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
         generator=generator,
         device=device,
         precision=hardware.precision(device),
+        seconds=time.perf_counter() - begun,
         steps=max(1, round(recipe.epochs * _steps_an_epoch(splits.train, recipe))),
     )
 
@@ -120,13 +124,23 @@ def _steps_an_epoch(train: Split, recipe: Recipe) -> int:
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    rates = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    biases = [norm.bias for norm in norms]
+    apart = set(biases)
+    others = [p for p in network.parameters() if p.requires_grad and p not in apart]
+    groups = [
+        {"params": others, "highest": recipe.learning_rate, "weight_decay": recipe.weight_decay},
+        {
+            "params": biases,
+            "highest": recipe.learning_rate * recipe.norm_rate,
+            "weight_decay": recipe.weight_decay / max(recipe.norm_rate, 1),
+        },
+    ]
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
-        return torch.optim.SGD(learnt, momentum=recipe.momentum, nesterov=nesterov, **rates)
+        return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=nesterov)
     adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    return adam(learnt, betas=(recipe.momentum, 0.999), **rates)
+    return adam(groups, betas=(recipe.momentum, 0.999))
 
 
 def rate(recipe: Recipe, share: float) -> float:
@@ -191,7 +205,7 @@ def _batch(run: Run, chosen: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
 def _step(run: Run, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """One step of the optimizer: the summed loss of the batch and how many it had right."""
     for group in run.optimizer.param_groups:
-        group["lr"] = run.recipe.learning_rate * rate(run.recipe, run.step / run.steps)
+        group["lr"] = group["highest"] * rate(run.recipe, run.step / run.steps)
     low = run.precision != torch.float32
     with torch.autocast(run.device.type, run.precision, enabled=low):
         logits = run.network(images).float()
