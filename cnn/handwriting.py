@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnn.strokes import SIDE, evenly_spaced, ink
+from cnn.strokes import SIDE, ink
 
 # How people write each digit: how common a way is, and its strokes. A stroke is a smooth line
 # through its points "x,y" (a digit is 100 high, y down); at a point with "!" it turns a corner;
@@ -217,16 +217,13 @@ def _strokes(points: np.ndarray, way: Way) -> list[np.ndarray]:
 def specimen(digit: int) -> list[list[tuple[float, float]]]:
     """The most legible way to write a digit, stroke by stroke as a hand would write it.
 
-    Strokes of evenly spaced points (x, y) inside the unit square, y down, 30 to 60 in all.
+    Strokes of points (x, y) inside the unit square, y down, about 58 in all and evenly spaced.
     """
-    way = _way(WAYS[digit][0][1], step=1.0)
+    text = WAYS[digit][0][1]
+    length = len(_way(text, step=1.0).spline)
+    way = _way(text, step=length / 58)
     strokes = _strokes(way.spline @ way.control / 100, way)
-    lengths = [np.hypot(*np.diff(stroke, axis=0).T).sum() for stroke in strokes]
-    counts = [max(8, round(48 * length / sum(lengths))) for length in lengths]
-    return [
-        [(float(x), float(y)) for x, y in evenly_spaced(stroke, count)]
-        for stroke, count in zip(strokes, counts, strict=True)
-    ]
+    return [[(float(x), float(y)) for x, y in stroke] for stroke in strokes]
 
 
 def write(digit: int, generator: np.random.Generator) -> list[np.ndarray]:

@@ -68,10 +68,10 @@ def _thinned(strokes: list[np.ndarray]) -> list[np.ndarray]:
     share = MOST_POINTS / sum(map(len, strokes))
     if share >= 1:
         return strokes
-    return [evenly_spaced(stroke, max(2, round(len(stroke) * share))) for stroke in strokes]
+    return [_evenly(stroke, max(2, round(len(stroke) * share))) for stroke in strokes]
 
 
-def evenly_spaced(stroke: np.ndarray, count: int) -> np.ndarray:
+def _evenly(stroke: np.ndarray, count: int) -> np.ndarray:
     """`count` points at even distances along a stroke, both its ends among them."""
     travelled = np.r_[0.0, np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))]
     at = np.linspace(0, travelled[-1], count)
