@@ -26,7 +26,7 @@ from cnn import (
     training,
     visualization,
 )
-from cnn.checkpoints import Checkpoint
+from cnn.checkpoints import Card, Checkpoint
 from cnn.training import PRESETS, Progress, Recipe
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", _predict, "ask the digit and the photo network about pictures")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--figures", type=Path, metavar="DIR", help="also write filters and maps")
-    for added in (predict, command("models", _models, "list the checkpoints from their Cards")):
+    models = command("models", _models, "list the checkpoints from their Cards")
+    models.add_argument("--markdown", action="store_true", help="print the README's table")
+    for added in (predict, models):
         added.add_argument(
             "--checkpoints", type=Path, default=CHECKPOINTS, metavar="DIR", help="where they lie"
         )
@@ -264,15 +266,40 @@ def _models(arguments: argparse.Namespace) -> None:
         for path, card in cards:
             print(json.dumps({"checkpoint": str(path)} | dataclasses.asdict(card)))
         return
-    print(f"{'checkpoint':36} {'parameters':>10} {'test':>8} {'averaged':>9} {'claim':>8}  seconds")
-    for path, card in cards:
-        averaged = f"{card.test_accuracy_averaged:.2%}" if card.test_accuracy_averaged else ""
-        claim = f"{card.claim:.2%}" if card.claim else ""
-        print(
-            f"{path.stem + (' *' if card.default else ''):36} {card.parameters:>10,} "
-            f"{card.test_accuracy:>8.2%} {averaged:>9} {claim:>8}  {card.seconds:.0f}"
-        )
-    print("* answers on the page")
+    rows = [_row(path, card) for path, card in cards]
+    if arguments.markdown:
+        print("|".join(["", *_COLUMNS, ""]))
+        print("|---|---|" + "---:|" * (len(_COLUMNS) - 2))
+        print("\n".join("|".join(["", *row, ""]) for row in rows))
+        return
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+    for row in (_COLUMNS, *rows):
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+_COLUMNS = (
+    "checkpoint",
+    "network",
+    "parameters",
+    "test accuracy",
+    "averaged",
+    "its tutorial's claim",
+    "calibration error",
+    "seconds of training",
+)
+
+
+def _row(path: Path, card: Card) -> tuple[str, ...]:
+    return (
+        path.stem + (" (answers on the page)" if card.default else ""),
+        card.model,
+        f"{card.parameters:,}",
+        f"{card.test_accuracy:.2%}",
+        "" if card.test_accuracy_averaged is None else f"{card.test_accuracy_averaged:.2%}",
+        "" if card.claim is None else f"{card.claim:.2%}",
+        f"{card.ece:.2%}",
+        f"{card.seconds:,.0f}",
+    )
 
 
 if __name__ == "__main__":
