@@ -4,8 +4,10 @@ The house, floor by floor; each module imports only what stands below it:
 
     page/                a file a tab; the only rooms that know gradio
     __main__             the command line: train, evaluate, predict, models
+    resumption
     training  prediction  visualization
-    evaluation  checkpoints  recipes
+    evaluation  checkpoints  optimization
+    recipes
     models  preprocessing  augmentation
     datasets
     handwriting

@@ -23,6 +23,7 @@ from cnn import (
     hardware,
     prediction,
     preprocessing,
+    resumption,
     training,
     visualization,
 )
@@ -59,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     train = command("train", _train, "train a network and keep it as a checkpoint")
     train.add_argument("--preset", help=f"a recipe to start from: {', '.join(PRESETS)}")
     train.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
+    train.add_argument(
+        "--resume", type=Path, metavar="FILE", help="put the run aside here, and go on from here"
+    )
     _add_recipe(train)
     evaluate = command("evaluate", _evaluate, "measure checkpoints on their test sets")
     evaluate.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
@@ -107,10 +111,14 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.output.is_dir():
         raise UserError(f"{str(arguments.output)!r} is a folder. Name a file to write.")
     run = training.start(_recipe(arguments))
+    if arguments.resume and arguments.resume.exists():
+        resumption.take_up(run, arguments.resume)
     report = _print_progress if arguments.json else _draw_progress(run.steps)
     with _interruptible() as interrupted:
         for progress in training.fit(run):
             report(progress)
+            if arguments.resume and progress.validation_loss is not None:
+                resumption.put_aside(run, arguments.resume)
             if interrupted:
                 break
     checkpoint = training.conclude(run)

@@ -39,6 +39,8 @@ class Recipe:
     synthetic: int = _field(0, "synthetic digits learnt from beside the data set's own")
     label_smoothing: float = _field(0.0, "share of each answer spread over the other classes")
     average: float = _field(0.0, "decay, a step, of the running mean of the weights; 0 for none")
+    clip: float = _field(0.0, "longest gradient that a step follows whole; 0 for any")
+    patience: int = _field(0, "epochs to wait for a better validation loss; 0 for all epochs")
     held_out: int | None = _field(None, "training pictures watched instead of learnt from")
     seed: int = _field(0, "start of all that is random")
     claim: float | None = _field(None, "the accuracy that the recipe's author states, for the Card")
@@ -92,6 +94,8 @@ _RANGES = (
     ("synthetic", 0, 1_000_000),
     ("label_smoothing", 0, 0.99),
     ("average", 0, 0.99999),
+    ("clip", 0, 1e9),
+    ("patience", 0, 10_000),
     ("held_out", 1, 1_000_000),
     ("seed", 0, 2**63 - 1),
     ("claim", 0, 1),

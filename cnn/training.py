@@ -20,7 +20,16 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn import UserError, augmentation, datasets, evaluation, handwriting, hardware, models
+from cnn import (
+    UserError,
+    augmentation,
+    datasets,
+    evaluation,
+    handwriting,
+    hardware,
+    models,
+    optimization,
+)
 from cnn.checkpoints import Card, Checkpoint
 from cnn.datasets import Split, Splits
 from cnn.recipes import FLIP, PRESETS, Recipe, flags, preset
@@ -58,7 +67,8 @@ class Run:
     """A training under way: all that changes while a recipe is followed.
 
     `answering` is the network to ask and to keep: the running mean of the weights where the
-    recipe asks for one, else the network itself.
+    recipe asks for one, else the network itself. `mirrored` says which pictures are seen in the
+    mirror in the first epoch; in every next one it is the others.
     """
 
     recipe: Recipe
@@ -67,6 +77,7 @@ class Run:
     answering: nn.Sequential
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
+    mirrored: Tensor
     device: torch.device
     precision: torch.dtype
     steps: int
@@ -102,8 +113,9 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
         splits=splits,
         network=network,
         answering=copy.deepcopy(network) if recipe.average else network,
-        optimizer=_optimizer(network, recipe),
+        optimizer=optimization.optimizer(network, recipe),
         generator=generator,
+        mirrored=torch.rand(len(splits.train), generator=generator) < 0.5,
         device=device,
         precision=hardware.precision(device),
         seconds=time.perf_counter() - begun,
@@ -123,51 +135,14 @@ def _steps_an_epoch(train: Split, recipe: Recipe) -> int:
     return math.ceil(len(train) / recipe.batch_size)
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    biases = [norm.bias for norm in norms]
-    apart = set(biases)
-    others = [p for p in network.parameters() if p.requires_grad and p not in apart]
-    groups = [
-        {"params": others, "highest": recipe.learning_rate, "weight_decay": recipe.weight_decay},
-        {
-            "params": biases,
-            "highest": recipe.learning_rate * recipe.norm_rate,
-            "weight_decay": recipe.weight_decay / max(recipe.norm_rate, 1),
-        },
-    ]
-    if recipe.optimizer == "sgd":
-        nesterov = recipe.momentum > 0
-        return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=nesterov)
-    adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    return adam(groups, betas=(recipe.momentum, 0.999))
-
-
-def rate(recipe: Recipe, share: float) -> float:
-    """The learning rate as a share of its highest, after `share` in [0, 1] of the run."""
-    rising = share / recipe.warmup if share < recipe.warmup else 1.0
-    falling = (share - recipe.warmup) / (1 - recipe.warmup) if recipe.warmup < 1 else 0.0
-    falling = max(0.0, falling)
-    if recipe.schedule == "linear":
-        return min(rising, 1 - falling)
-    if recipe.schedule == "one-cycle":
-        up, down = (1 - math.cos(math.pi * rising)) / 2, (1 + math.cos(math.pi * falling)) / 2
-        return max(0.04, up) if share < recipe.warmup else max(1e-4, down)
-    if recipe.schedule == "cosine":
-        return (1 + math.cos(math.pi * share)) / 2
-    if recipe.schedule == "step":
-        return 0.1 ** sum(share >= milestone for milestone in (0.5, 0.75))
-    return 1.0
-
-
 def fit(run: Run) -> Iterator[Progress]:
     """Follow the recipe to its end, reporting about six times a second and after every epoch.
 
+    It ends early where the recipe's patience does.
     To stop, ask for no more: `run` keeps what was learnt. A loss that is no longer a number is a
     `UserError`.
     """
     recipe, an_epoch = run.recipe, _steps_an_epoch(run.splits.train, run.recipe)
-    mirrored = torch.rand(len(run.splits.train), generator=run.generator) < 0.5
     reported = 0.0
     while run.step < run.steps:
         epoch = run.step // an_epoch
@@ -176,7 +151,7 @@ def fit(run: Run) -> Iterator[Progress]:
         begun = time.perf_counter()
         order = torch.randperm(len(run.splits.train), generator=run.generator)
         for chosen in order.split(recipe.batch_size):
-            images, labels = _batch(run, chosen, mirrored ^ bool(epoch % 2))
+            images, labels = _batch(run, chosen, epoch)
             losses, hits = _step(run, images, labels)
             loss, right, seen = loss + losses, right + hits, seen + len(labels)
             run.step += 1
@@ -187,16 +162,22 @@ def fit(run: Run) -> Iterator[Progress]:
                 progress = _progress(run, epoch, loss, right, seen, measured=done)
                 yield progress
                 begun = reported = time.perf_counter()
-            if run.step == run.steps:
+            if run.step == run.steps or (done and _patience_is_over(run)):
                 return
 
 
-def _batch(run: Run, chosen: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
+def _patience_is_over(run: Run) -> bool:
+    losses = [epoch["validation_loss"] for epoch in run.history]
+    return 0 < run.recipe.patience < len(losses) - losses.index(min(losses))
+
+
+def _batch(run: Run, chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
     images, labels = run.splits.train[chosen]
     images = evaluation.to_float(images, run.device)
     for name in run.recipe.augmentation:
         if name == FLIP:
-            images = augmentation.flip(images, mirrored[chosen].to(run.device))
+            mirrored = run.mirrored[chosen] ^ bool(epoch % 2)
+            images = augmentation.flip(images, mirrored.to(run.device))
         else:
             images = augmentation.AUGMENTATIONS[name](images, run.generator)
     return images, labels.to(run.device)
@@ -205,13 +186,15 @@ def _batch(run: Run, chosen: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
 def _step(run: Run, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """One step of the optimizer: the summed loss of the batch and how many it had right."""
     for group in run.optimizer.param_groups:
-        group["lr"] = group["highest"] * rate(run.recipe, run.step / run.steps)
+        group["lr"] = group["highest"] * optimization.rate(run.recipe, run.step / run.steps)
     low = run.precision != torch.float32
     with torch.autocast(run.device.type, run.precision, enabled=low):
         logits = run.network(images).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=run.recipe.label_smoothing)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    if run.recipe.clip:
+        nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
     run.optimizer.step()
     if run.recipe.average:
         _follow(run)
@@ -304,12 +287,17 @@ def conclude(run: Run) -> Checkpoint:
             "torchvision": torchvision.__version__,
         },
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        command=shlex.join(["python", "-m", "cnn", "train", *flags(recipe)]),
+        command=shlex.join(_command(recipe)),
         default=recipe.default,
         claim=recipe.claim,
         history=run.history,
     )
     return Checkpoint(network.cpu(), card)
+
+
+def _command(recipe: Recipe) -> list[str]:
+    file = f"checkpoints/{recipe.dataset}-{recipe.model}.safetensors"
+    return ["python", "-m", "cnn", "train", *flags(recipe), "--output", file]
 
 
 def train(recipe: Recipe) -> Checkpoint:

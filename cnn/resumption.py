@@ -1,0 +1,65 @@
+"""A run put aside and taken up again, to the bit as if it had never been interrupted.
+
+The working file holds the optimizer's memory beside the weights; it is no checkpoint.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from cnn import UserError
+from cnn.training import Run
+
+
+def put_aside(run: Run, path: str | Path) -> None:
+    """Write all that the run needs to go on, whole or not at all. Do so at the end of an epoch."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.part")
+    state = {
+        "recipe": dataclasses.asdict(run.recipe),
+        "network": run.network.state_dict(),
+        "answering": run.answering.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "generator": run.generator.get_state(),
+        "torch": torch.get_rng_state(),
+        "step": run.step,
+        "seconds": run.seconds,
+        "history": run.history,
+    }
+    try:
+        torch.save(state, beside)
+        beside.replace(path)
+    except (OSError, RuntimeError) as fault:
+        beside.unlink(missing_ok=True)
+        raise UserError(
+            f"The run could not be put aside in {str(path)!r} ({fault}). Free some space there."
+        ) from fault
+
+
+def take_up(run: Run, path: str | Path) -> None:
+    """Bring a run that has just been started to where the file left it.
+
+    A `UserError` tells of a file that is not such a one, or that follows another recipe.
+    """
+    path = Path(path)
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        recipe = state["recipe"]
+    except Exception as fault:  # torch.load raises a different type for each kind of damage
+        raise UserError(
+            f"{path.name!r} is not a run that was put aside. Name another file, or remove it."
+        ) from fault
+    expected = dataclasses.asdict(run.recipe)
+    differing = [name for name in expected if expected[name] != recipe.get(name)]
+    if differing:
+        raise UserError(
+            f"{path.name!r} follows another recipe: it differs in {', '.join(differing)}. "
+            "Give the same recipe, or name another file."
+        )
+    run.network.load_state_dict(state["network"])
+    run.answering.load_state_dict(state["answering"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.generator.set_state(state["generator"])
+    torch.set_rng_state(state["torch"])
+    run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
