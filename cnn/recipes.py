@@ -147,6 +147,30 @@ _THREE_CONV_WIDE = Recipe(
     augmentation=("flip", "shift"),
 )
 
+_QUICK_DIGITS = Recipe(
+    model="quick",
+    epochs=1,
+    batch_size=256,
+    learning_rate=0.01,
+    momentum=0.7,
+    schedule="one-cycle",
+    held_out=5_000,
+)
+_QUICK_PHOTOS = Recipe(
+    dataset="cifar10",
+    model="quick-whitened",
+    epochs=2,
+    batch_size=250,
+    optimizer="sgd",
+    learning_rate=0.5,
+    momentum=0.85,
+    weight_decay=0.0013,
+    norm_rate=64,
+    schedule="linear",
+    augmentation=("flip", "nudge"),
+    label_smoothing=0.2,
+)
+
 PRESETS: dict[str, Recipe] = {
     "mnist-two-conv": _TWO_CONV,
     "cifar10-two-conv": replace(_TWO_CONV, dataset="cifar10", augmentation=("flip", "shift")),
@@ -156,6 +180,9 @@ PRESETS: dict[str, Recipe] = {
     "cifar10-three-conv-norm": replace(_THREE_CONV_NORM, dataset="cifar10", claim=0.7847),
     "mnist-two-conv-dropout": _TWO_CONV_DROPOUT,
     "cifar10-three-conv-wide": _THREE_CONV_WIDE,
+    "mnist-98": replace(_QUICK_DIGITS, epochs=0.5),
+    "mnist-99": _QUICK_DIGITS,
+    "cifar10-74": _QUICK_PHOTOS,
     "digits": Recipe(
         model="four-conv-norm",
         epochs=20,
