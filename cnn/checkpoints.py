@@ -3,8 +3,10 @@
 No checkpoint is ever unpickled: the weights are safetensors and the Card is JSON.
 """
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +76,8 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
         safetensors.torch.save_file(tensors, beside, metadata={"card": card})
         beside.replace(path)
     except (OSError, safetensors.SafetensorError) as fault:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise UserError(
             f"The checkpoint could not be written to {str(path)!r} ({fault}). "
             "Free some space or choose another place."
@@ -87,8 +90,10 @@ def read_card(path: str | Path) -> Card:
     try:
         with safetensors.safe_open(path, "pt") as file:
             values = json.loads((file.metadata() or {})["card"])
-        values["classes"] = tuple(values["classes"])
-        return Card(**values)
+        card = Card(**values | {"classes": tuple(values["classes"])})
+        if not _can_answer(card):
+            raise ValueError
+        return card
     except FileNotFoundError as fault:
         raise UserError(f"There is no checkpoint {path.name!r}. Check its name.") from fault
     except (OSError, safetensors.SafetensorError) as fault:
@@ -100,6 +105,16 @@ def read_card(path: str | Path) -> Card:
             f"{path.name!r} has no Card that this program understands. "
             "Use a checkpoint made by `python -m cnn train`."
         ) from fault
+
+
+def _can_answer(card: Card) -> bool:
+    """Whether what a prediction takes from a Card is what it must be."""
+    return (
+        isinstance(card.model, str)
+        and card.classes == datasets.named(card.dataset).classes
+        and 0 < card.temperature < math.inf
+        and math.isfinite(card.threshold)
+    )
 
 
 def load(path: str | Path) -> Checkpoint:

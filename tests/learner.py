@@ -26,15 +26,19 @@ BRIEF = Recipe(dataset="synthetic", model="two-conv", epochs=2, batch_size=50)
 @functools.cache
 def digits() -> Splits:
     """4,000 synthetic digits to learn from, 300 to watch and 700 for the test."""
-    images, labels = (torch.from_numpy(part) for part in handwriting.synthetic_digits(5_000, 1))
-    everything = Split(images.unsqueeze(1), labels)
-    return Splits(everything[:4_000], everything[4_000:4_300], everything[4_300:])
+    return _written(4_000, 300, 700)
 
 
 @functools.cache
 def few() -> Splits:
     """So few of them that a run over them takes no time: 500, 100 and 100."""
-    return Splits(*(part[:count] for part, count in zip(digits(), (500, 100, 100), strict=True)))
+    return _written(500, 100, 100)
+
+
+def _written(*counts: int) -> Splits:
+    images, labels = handwriting.synthetic_digits(sum(counts), seed=1)
+    parts = (torch.from_numpy(part).split(counts) for part in (images[:, None], labels))
+    return Splits(*map(Split, *parts))
 
 
 @functools.cache
