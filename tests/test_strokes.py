@@ -66,9 +66,16 @@ def test_the_centre_of_mass_lies_in_the_middle(drawing):
     assert np.abs(middle - 13.5).max() <= 0.5 + 1e-4
 
 
-def test_ink_that_lies_all_at_one_edge_stays_inside_the_picture():
-    scribble = [(0, 0), (100, 0)] * 30 + [(50, 100)]
-    assert max(inked_box(ink([scribble]))) == BOX
+def test_a_straight_side_is_inked_in_full_up_to_the_edge_of_the_box():
+    square = ink([[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]])
+    assert square[4, 8:20] == pytest.approx(1)
+    assert square[23, 8:20] == pytest.approx(1)
+    assert square[:, 14].sum() == pytest.approx(2 * PEN, abs=0.01)
+
+
+def test_a_drawing_heavy_at_one_end_stays_whole():
+    heavy = [(x, y) for x in range(101) for y in (75, 100)] + [(50, 75), (50, 0)]
+    assert inked_box(ink([heavy])) == (BOX, BOX)
 
 
 @pytest.mark.parametrize("drawing", [[[(7, 7)]], [[(7, 7), (7, 7)]], [[(7, 7)], [(7, 7)]]])
