@@ -1,0 +1,162 @@
+"""A recipe is checked when it is written, and the command line can say every one of them."""
+
+import dataclasses
+
+import pytest
+
+from cnn import UserError, recipes
+from cnn.__main__ import _parser, _recipe
+from cnn.datasets import DATASETS
+from cnn.models import MODELS
+from cnn.recipes import PRESETS, Recipe
+
+EVERY_FIELD = Recipe(
+    dataset="synthetic",
+    model="two-conv-dropout",
+    epochs=0.25,
+    batch_size=37,
+    optimizer="adamw",
+    learning_rate=3.3e-5,
+    momentum=0.0,
+    weight_decay=1e-7,
+    norm_rate=2.5,
+    schedule="one-cycle",
+    warmup=0.0,
+    dropout=0.0,
+    augmentation=("warp", "thickness"),
+    synthetic=12,
+    label_smoothing=0.1,
+    average=0.999,
+    clip=1.5,
+    patience=3,
+    held_out=7,
+    seed=2**63 - 1,
+    claim=0.5,
+    default=True,
+)
+
+
+def _from_command_line(*words: str) -> Recipe:
+    return _recipe(_parser().parse_args(["train", "--output", "one.safetensors", *words]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dataset", "imagenet"),
+        ("dataset", ""),
+        ("model", "alexnet"),
+        ("optimizer", "Adam"),
+        ("schedule", "cosine "),
+        ("augmentation", ("mixup",)),
+        ("augmentation", ("warp", "cutout")),
+        ("augmentation", ("flip",)),
+        ("epochs", 0),
+        ("epochs", -1),
+        ("epochs", float("inf")),
+        ("epochs", float("nan")),
+        ("batch_size", 0),
+        ("batch_size", 10**400),
+        ("learning_rate", 0.0),
+        ("learning_rate", -0.1),
+        ("learning_rate", float("nan")),
+        ("momentum", 1.0),
+        ("momentum", -0.1),
+        ("weight_decay", -1e-4),
+        ("norm_rate", -1.0),
+        ("warmup", 1.1),
+        ("warmup", -0.1),
+        ("dropout", 1.0),
+        ("dropout", -0.5),
+        ("synthetic", -1),
+        ("label_smoothing", 1.0),
+        ("label_smoothing", -0.1),
+        ("average", 1.0),
+        ("average", -0.1),
+        ("clip", -1.0),
+        ("clip", float("nan")),
+        ("patience", -1),
+        ("held_out", 0),
+        ("held_out", -5),
+        ("seed", -1),
+        ("seed", 2**64),
+        ("claim", 99.4),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_named_with_what_to_choose(field, value):
+    with pytest.raises(UserError) as caught:
+        Recipe(**{field: value})
+    sentence = str(caught.value)
+    named = value[-1] if isinstance(value, tuple) else value
+    assert repr(named) in sentence
+    assert "Choose" in sentence
+
+
+def test_every_number_of_a_recipe_has_its_range():
+    numbers = {
+        field.name
+        for field in dataclasses.fields(Recipe)
+        if any(kind in str(field.type) for kind in ("int", "float"))
+    }
+    assert numbers == {name for name, _, _ in recipes._RANGES}
+
+
+def test_every_field_says_what_it_is():
+    for field in dataclasses.fields(Recipe):
+        assert field.metadata["help"], field.name
+
+
+def test_synthetic_digits_do_not_join_photographs():
+    with pytest.raises(UserError, match="CIFAR-10"):
+        Recipe(dataset="cifar10", synthetic=100)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_network_can_be_trained_on_every_data_set(dataset, model):
+    assert Recipe(dataset=dataset, model=model).model == model
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_recipes_flags_make_the_same_recipe_again(name):
+    assert _from_command_line(*recipes.flags(PRESETS[name])) == PRESETS[name]
+
+
+def test_flags_can_say_every_field():
+    at_default = [
+        field.name
+        for field in dataclasses.fields(Recipe)
+        if getattr(EVERY_FIELD, field.name) == field.default
+    ]
+    assert not at_default
+    assert _from_command_line(*recipes.flags(EVERY_FIELD)) == EVERY_FIELD
+
+
+def test_the_recipe_that_nobody_changed_needs_no_flags():
+    assert recipes.flags(Recipe()) == []
+    assert _from_command_line() == Recipe()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_alone_suffices_on_the_command_line(name):
+    assert _from_command_line("--preset", name) == PRESETS[name]
+
+
+def test_flags_beside_a_preset_replace_its_values_even_by_the_defaults():
+    given = _from_command_line(
+        *("--preset", "digits", "--epochs", "5", "--no-default", "--augmentation")
+    )
+    expected = dataclasses.replace(PRESETS["digits"], epochs=5, default=False, augmentation=())
+    assert given == expected
+
+
+def test_a_preset_is_found_by_its_name_and_others_are_answered_with_those_there_are():
+    assert recipes.preset("digits") is PRESETS["digits"]
+    with pytest.raises(UserError, match="'letters'") as caught:
+        recipes.preset("letters")
+    assert all(name in str(caught.value) for name in PRESETS)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_one_preset_makes_the_default_network_of_a_data_set(dataset):
+    assert sum(one.default and one.dataset == dataset for one in PRESETS.values()) == 1
