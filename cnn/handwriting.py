@@ -145,7 +145,7 @@ class Way(NamedTuple):
 
     control: np.ndarray  # (C, 2)
     spline: np.ndarray  # (P, C)
-    lengths: tuple[tuple[int, int], ...]  # control points and points of each stroke
+    lengths: list[tuple[int, int]]  # how many control points and points each stroke has
 
 
 @cache
@@ -157,26 +157,23 @@ def _ways(digit: int) -> tuple[np.ndarray, list[Way]]:
 
 def _way(text: str, step: float = 5.0) -> Way:
     """Read a way from its line in WAYS, with a point every `step` hundredths of its height."""
-    control, splines, lengths = [], [], []
-    for stroke in text.split("|"):
-        words = stroke.split()
+    strokes = [stroke.split() for stroke in text.split("|")]
+    control = np.array(
+        [word.strip("!").split(",") for words in strokes for word in words], np.float64
+    )
+    pieces, lengths, first = [], [], 0
+    for words in strokes:
         corners = [i for i, word in enumerate(words) if word.endswith("!")]
-        points = np.array([[float(n) for n in word.strip("!").split(",")] for word in words])
-        rows = []
-        for first, last in zip([0, *corners], [*corners, len(words) - 1], strict=True):
-            weights = _natural_spline(points[first : last + 1], step)
-            piece = np.zeros((len(weights), len(words)))
-            piece[:, first : last + 1] = weights
-            rows.append(piece if last == len(words) - 1 else piece[:-1])
-        control.append(points)
-        splines.append(np.concatenate(rows))
-        lengths.append((len(points), len(splines[-1])))
-    spline = np.zeros(np.sum(lengths, 0)[::-1])
-    row = column = 0
-    for weights in splines:
-        spline[row : row + len(weights), column : column + weights.shape[1]] = weights
-        row, column = row + len(weights), column + weights.shape[1]
-    return Way(np.concatenate(control), spline, tuple(lengths))
+        count = 0
+        for start, end in zip([0, *corners], [*corners, len(words) - 1], strict=True):
+            bent = slice(first + start, first + end + 1)
+            weights = _natural_spline(control[bent], step)[: -1 if end in corners else None]
+            pieces.append(np.zeros((len(weights), len(control))))
+            pieces[-1][:, bent] = weights
+            count += len(weights)
+        lengths.append((len(words), count))
+        first += len(words)
+    return Way(control, np.concatenate(pieces), lengths)
 
 
 def _natural_spline(points: np.ndarray, step: float) -> np.ndarray:
