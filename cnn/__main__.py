@@ -263,7 +263,7 @@ def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkp
         print(json.dumps(line), flush=True)
     else:
         name = f"{path.name}: " if len(arguments.images) > 1 else ""
-        print(f"{name}{dataset.title} -> {answer.label} ({answer.probability:.1%})")
+        print(f"{name}{dataset.title} -> {answer.label} ({answer.probability * 100:.1f} %)")
 
 
 def _models(arguments: argparse.Namespace) -> None:
