@@ -1,6 +1,5 @@
 """How a network is trained: every choice a field of `Recipe`, and the recipes worth keeping."""
 
-import math
 from dataclasses import MISSING, dataclass, field, fields, replace
 
 from cnn import UserError
@@ -71,7 +70,7 @@ class Recipe:
         for name, low, high in _RANGES:
             value = getattr(self, name)
             _require(
-                value is None or (math.isfinite(value) and low <= value <= high),
+                value is None or low <= value <= high,
                 name.replace("_", " "),
                 value,
                 f"Choose from {low:g} to {high:g}.",
