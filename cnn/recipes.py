@@ -1,10 +1,11 @@
 """How a network is trained: every choice a field of `Recipe`, and the recipes worth keeping."""
 
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields, replace
 
 from cnn import UserError
 from cnn.augmentation import AUGMENTATIONS
-from cnn.datasets import named
+from cnn.datasets import DATASETS, named
 from cnn.models import MODELS
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -12,93 +13,88 @@ SCHEDULES = ("constant", "linear", "one-cycle", "cosine", "step")
 FLIP = "flip"
 
 
-def _field(default, text: str):
-    return field(default=default, metadata={"help": text})
+def _field(default, text: str, *, choices: Iterable[str] = (), within: tuple = ()):
+    metadata = {"help": text, "choices": tuple(choices), "within": within}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a training run does. The same recipe gives the same network."""
+    """Everything that decides what a training run does. The same recipe gives the same network.
 
-    dataset: str = _field("mnist", "the pictures to learn from: mnist, cifar10 or synthetic")
-    model: str = _field("three-conv-norm", "the network: a name that `MODELS` holds")
-    epochs: float = _field(5.0, "how often every picture is seen; may be a fraction")
-    batch_size: int = _field(128, "pictures a step")
-    optimizer: str = _field("adam", f"one of {', '.join(OPTIMIZERS)}")
-    learning_rate: float = _field(1e-3, "step size, at its highest where a schedule changes it")
-    momentum: float = _field(0.9, "share of the last step kept (Adam: its first beta)")
-    weight_decay: float = _field(0.0, "pull of the weights towards zero")
-    norm_rate: float = _field(1.0, "learning rate of batch norm's biases, in learning rates")
-    schedule: str = _field("constant", f"course of the learning rate: {', '.join(SCHEDULES)}")
-    warmup: float = _field(0.2, "share of the run in which linear and one-cycle schedules rise")
-    dropout: float | None = _field(None, "share of units left out; by default the network's own")
-    augmentation: tuple[str, ...] = _field(
-        (), f"changes at random: {', '.join((FLIP, *AUGMENTATIONS))}"
+    Each field's metadata holds its `help`, the `choices` there are for a name, and the lowest
+    and highest number it may be `within`.
+    """
+
+    dataset: str = _field("mnist", "the pictures to learn from", choices=DATASETS)
+    model: str = _field("three-conv-norm", "the network", choices=MODELS)
+    epochs: float = _field(
+        5.0, "how often every picture is seen; may be a fraction", within=(0.001, 10_000)
     )
-    synthetic: int = _field(0, "synthetic digits learnt from beside the data set's own")
-    label_smoothing: float = _field(0.0, "share of each answer spread over the other classes")
-    average: float = _field(0.0, "decay, a step, of the running mean of the weights; 0 for none")
-    clip: float = _field(0.0, "longest gradient that a step follows whole; 0 for any")
-    patience: int = _field(0, "epochs to wait for a better validation loss; 0 for all epochs")
-    held_out: int | None = _field(None, "training pictures watched instead of learnt from")
-    seed: int = _field(0, "start of all that is random")
-    claim: float | None = _field(None, "the accuracy that the recipe's author states, for the Card")
+    batch_size: int = _field(128, "pictures a step", within=(1, 100_000))
+    optimizer: str = _field("adam", "how weights follow their gradients", choices=OPTIMIZERS)
+    learning_rate: float = _field(
+        1e-3, "step size, at its highest where a schedule changes it", within=(1e-9, 1_000)
+    )
+    momentum: float = _field(
+        0.9, "share of the last step kept (Adam: its first beta)", within=(0, 0.9999)
+    )
+    weight_decay: float = _field(0.0, "pull of the weights towards zero", within=(0, 10))
+    norm_rate: float = _field(
+        1.0, "learning rate of batch norm's biases, in learning rates", within=(0, 1_000)
+    )
+    schedule: str = _field("constant", "course of the learning rate", choices=SCHEDULES)
+    warmup: float = _field(
+        0.2, "share of the run in which linear and one-cycle schedules rise", within=(0, 1)
+    )
+    dropout: float | None = _field(
+        None, "share of units left out; by default the network's own", within=(0, 0.99)
+    )
+    augmentation: tuple[str, ...] = _field(
+        (), "changes at random to each picture", choices=(FLIP, *AUGMENTATIONS)
+    )
+    synthetic: int = _field(
+        0, "synthetic digits learnt from beside the data set's own", within=(0, 1_000_000)
+    )
+    label_smoothing: float = _field(
+        0.0, "share of each answer spread over the other classes", within=(0, 0.99)
+    )
+    average: float = _field(
+        0.0, "decay, a step, of the running mean of the weights; 0 for none", within=(0, 0.99999)
+    )
+    clip: float = _field(
+        0.0, "longest gradient that a step follows whole; 0 for any", within=(0, 1e9)
+    )
+    patience: int = _field(
+        0, "epochs to wait for a better validation loss; 0 for all epochs", within=(0, 10_000)
+    )
+    held_out: int | None = _field(
+        None, "training pictures watched instead of learnt from", within=(1, 1_000_000)
+    )
+    seed: int = _field(0, "start of all that is random", within=(0, 2**63 - 1))
+    claim: float | None = _field(
+        None, "the accuracy that the recipe's author states, for the Card", within=(0, 1)
+    )
     default: bool = _field(False, "let this network answer for its data set on the page")
 
     def __post_init__(self):
-        dataset = named(self.dataset)
-        _require(self.model in MODELS, "network", self.model, f"Choose: {', '.join(MODELS)}.")
-        _require(
-            self.optimizer in OPTIMIZERS,
-            "optimizer",
-            self.optimizer,
-            f"Choose: {', '.join(OPTIMIZERS)}.",
-        )
-        _require(
-            self.schedule in SCHEDULES,
-            "schedule",
-            self.schedule,
-            f"Choose: {', '.join(SCHEDULES)}.",
-        )
-        for name in self.augmentation:
-            _require(
-                name in dataset.augmentations,
-                f"augmentation for {dataset.title}",
-                name,
-                f"Choose: {', '.join(dataset.augmentations)}.",
-            )
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            _require(
-                value is None or low <= value <= high,
-                name.replace("_", " "),
-                value,
-                f"Choose from {low:g} to {high:g}.",
-            )
-        if self.synthetic and dataset.channels != 1:
+        suitable = named(self.dataset)
+        for one in fields(self):
+            value, name = getattr(self, one.name), one.name.replace("_", " ")
+            choices, within = one.metadata["choices"], one.metadata["within"]
+            if one.name == "augmentation":
+                name = f"augmentation for {suitable.title}"
+                choices = suitable.augmentations
+            for word in value if isinstance(value, tuple) else (value,):
+                if choices:
+                    _require(word in choices, name, word, f"Choose: {', '.join(choices)}.")
+            if within and value is not None:
+                low, high = within
+                _require(low <= value <= high, name, value, f"Choose from {low:g} to {high:g}.")
+        if self.synthetic and suitable.channels != 1:
             raise UserError(
-                f"Synthetic digits cannot join the pictures of {dataset.title}. Leave them at 0."
+                f"Synthetic digits cannot join the pictures of {suitable.title}. Leave them at 0."
             )
-
-
-_RANGES = (
-    ("epochs", 0.001, 10_000),
-    ("batch_size", 1, 100_000),
-    ("learning_rate", 1e-9, 1_000),
-    ("momentum", 0, 0.9999),
-    ("weight_decay", 0, 10),
-    ("norm_rate", 0, 1_000),
-    ("warmup", 0, 1),
-    ("dropout", 0, 0.99),
-    ("synthetic", 0, 1_000_000),
-    ("label_smoothing", 0, 0.99),
-    ("average", 0, 0.99999),
-    ("clip", 0, 1e9),
-    ("patience", 0, 10_000),
-    ("held_out", 1, 1_000_000),
-    ("seed", 0, 2**63 - 1),
-    ("claim", 0, 1),
-)
 
 
 def _require(fine: bool, what: str, value: object, remedy: str) -> None:
