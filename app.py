@@ -11,7 +11,7 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 LAUNCH = {
     "theme": parts.THEME,
-    "css_paths": parts.ASSETS / "page.css",
+    "head": f"<style>{parts.asset('page.css')}</style>",  # gradio rewrites what `css` is given
     "favicon_path": parts.ASSETS / "mark.svg",
     "footer_links": ["api"],
     "max_file_size": "10mb",

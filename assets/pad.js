@@ -98,8 +98,6 @@ function add(event) {
 
 function penDown(event) {
   if (pointer !== null || event.button !== 0) return;
-  event.preventDefault();
-  pad.focus({ preventScroll: true });
   pad.setPointerCapture(event.pointerId);
   pointer = event.pointerId;
   if (written) wipe();

@@ -100,7 +100,7 @@ def toast() -> Iterator[None]:
         yield
     except UserError as error:
         message = html.escape(str(error))
-        raise gr.Error(message, title="That did not work", print_exception=False) from None
+        raise gr.Error(message, print_exception=False) from None
 
 
 def answer_panel(checkpoint: Checkpoint, before: str = "", **given) -> gr.HTML:
@@ -144,7 +144,7 @@ def _in_words(prediction: Prediction) -> tuple[str, str]:
     if prediction.verdict == "empty":
         return "", "There is nothing to see yet."
     if prediction.verdict == "unfamiliar":
-        return "", "None of the ten, it seems."
+        return "", f"None of the ten, it seems. Nearest: {prediction.label}."
     if prediction.verdict == "unsure":
         return prediction.label, f"unsure, perhaps {prediction.ranked[1][0]}"
     return prediction.label, "sure"

@@ -1,0 +1,65 @@
+"""One running page and one browser for all the tests that want them."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium. Where there is none its tests are skipped, but not where `CI` is set."""
+    api = pytest.importorskip("playwright.sync_api")
+    from visitor import start_browser
+
+    with api.sync_playwright() as playwright:
+        try:
+            chromium = start_browser(playwright)
+        except api.Error as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no browser: {error.message.splitlines()[0]}")
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def address(browser):
+    """Where the page, started as a person would start it, can be visited."""
+    from visitor import running_app
+
+    with running_app() as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page: `visit(tab="Photo", width=390, height=844, theme="dark", **context)`."""
+    contexts = []
+
+    def visit(tab="Draw", width=1280, height=800, theme="light", **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{address}/?__theme={theme}")
+        page.locator("canvas.pad").wait_for()
+        page.get_by_role("tab", name=tab).click()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def photograph(tmp_path_factory):
+    """A picture file of 300 x 200 pixels, blue above and green below."""
+    photo = Image.new("RGB", (300, 200), (0, 0, 200))
+    photo.paste((30, 120, 30), (0, 120, 300, 200))
+    path = tmp_path_factory.mktemp("photographs") / "meadow.png"
+    photo.save(path)
+    return path

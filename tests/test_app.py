@@ -1,0 +1,124 @@
+"""The page built and asked in this process: its endpoints, and what it does without networks."""
+
+import json
+import shutil
+
+import gradio as gr
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+import app
+from cnn import UserError, checkpoints, handwriting
+from cnn.datasets import CIFAR10
+from cnn.page import parts
+
+
+@pytest.fixture(scope="module")
+def address():
+    blocks = app.page()
+    _, address, _ = blocks.launch(
+        **app.LAUNCH, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1"
+    )
+    yield address
+    blocks.close()
+
+
+@pytest.fixture(scope="module")
+def client(address):
+    return Client(address, verbose=False)
+
+
+def look(address, drawing):
+    """Ask the pad's own server function, as pad.js does."""
+    config = httpx.get(f"{address}config").json()
+    pads = [c for c in config["components"] if "look" in c["props"].get("server_fns", [])]
+    question = {"session_hash": "a", "component_id": pads[0]["id"], "fn_name": "look"}
+    answer = httpx.post(
+        f"{address}gradio_api/component_server/", json={**question, "data": drawing}
+    )
+    answer.raise_for_status()
+    return answer.json()
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_the_endpoint_reads_each_digit(client, digit):
+    answer = client.predict(handwriting.specimen(digit), api_name="/classify_digit")
+    assert answer["label"] == str(digit)
+    assert answer["probability"] == answer["probabilities"][str(digit)]
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+
+
+def test_nothing_drawn_is_empty(client):
+    assert client.predict([], api_name="/classify_digit")["verdict"] == "empty"
+
+
+def test_what_is_no_drawing_is_told_in_words(client):
+    with pytest.raises(AppError, match="stroke"):
+        client.predict([["a"]], api_name="/classify_digit")
+
+
+def test_the_endpoint_classifies_a_photograph(client, photograph):
+    answer = client.predict(handle_file(photograph), api_name="/classify_photo")
+    assert tuple(answer["probabilities"]) == CIFAR10.classes
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+
+
+def test_a_file_that_is_no_picture_is_told_in_words(client, tmp_path):
+    (tmp_path / "notes.png").write_text("not a picture")
+    with pytest.raises(AppError, match="notes.png"):
+        client.predict(handle_file(tmp_path / "notes.png"), api_name="/classify_photo")
+
+
+def test_a_file_of_the_server_cannot_be_named_as_a_photograph(address, photograph):
+    photo = {"path": str(photograph), "meta": {"_type": "gradio.FileData"}}
+    endpoint = f"{address}gradio_api/call/classify_photo"
+    event = httpx.post(endpoint, json={"data": [photo]}).json()["event_id"]
+    answer = httpx.get(f"{endpoint}/{event}").text
+    assert "event: error" in answer
+    assert "probabilities" not in answer
+
+
+def test_the_two_endpoints_are_the_whole_api_and_are_described(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert sorted(endpoints) == ["/classify_digit", "/classify_photo"]
+    assert all("probabilities" in endpoint["description"] for endpoint in endpoints.values())
+
+
+def test_the_pad_gets_bars_pixels_and_words(address):
+    answer = look(address, handwriting.specimen(7))
+    assert len(answer["probabilities"]) == 10
+    assert len(answer["pixels"]) == 28 * 28
+    assert (answer["label"], answer["words"]) == ("7", "sure")
+
+
+@pytest.mark.parametrize("drawing", [None, 7, "7", [7], [["7"]], [[[1]]], [[[1, 2]]] * 1000])
+def test_the_pad_answers_nonsense_with_a_sentence(address, drawing):
+    assert look(address, drawing)["fault"].endswith(".")
+
+
+def test_without_checkpoints_each_tab_says_which_command_makes_one(tmp_path):
+    page = json.dumps(app.page(tmp_path).get_config_file())
+    assert "python -m cnn train --dataset mnist" in page
+    assert "python -m cnn train --dataset cifar10" in page
+
+
+def test_one_missing_network_leaves_the_other_tab_working(tmp_path):
+    for path in checkpoints.available(app.CHECKPOINTS):
+        if checkpoints.read_card(path).dataset == "mnist":
+            shutil.copy(path, tmp_path)
+    names = {block.api_name for block in app.page(tmp_path).fns.values()}
+    assert "classify_digit" in names
+    assert "classify_photo" not in names
+
+
+def test_a_toast_shows_words_and_never_markup():
+    with pytest.raises(gr.Error) as shown, parts.toast():
+        raise UserError("<img src=x>")
+    assert shown.value.message == "&lt;img src=x&gt;"
+
+
+def test_a_toast_lets_bugs_through():
+    with pytest.raises(ZeroDivisionError), parts.toast():
+        raise ZeroDivisionError

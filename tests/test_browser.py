@@ -1,0 +1,218 @@
+"""The page as its visitors use it, in a real browser."""
+
+import json
+import re
+
+import pytest
+
+from cnn import handwriting
+from cnn.datasets import CIFAR10
+
+expect = pytest.importorskip("playwright.sync_api").expect
+visitor = pytest.importorskip("visitor")
+
+PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
+QUESTIONS = "**/component_server/"
+
+
+def has_settled(page, label):
+    """Wait until the page shows `label` as its answer to what is on the pad."""
+    expect(page.locator(".tabitem:visible .headline .label")).to_have_text(label)
+    page.wait_for_function(
+        "label => document.querySelector(`[role=meter][aria-label='${label}']`)"
+        ".getAttribute('aria-valuenow') > 0.5",
+        arg=label,
+    )
+
+
+def is_empty(page):
+    expect(page.locator(".headline .words").first).to_contain_text("Draw a digit")
+    return all(visitor.meter(page, str(digit)) == 0 for digit in range(10))
+
+
+def draw(page, digit, lift=True):
+    for stroke in visitor.on_pad(page, handwriting.specimen(digit)):
+        page.mouse.move(*stroke[0])
+        page.mouse.down()
+        for place in stroke[1:]:
+            page.mouse.move(*place)
+        if lift:
+            page.mouse.up()
+
+
+def test_on_opening_one_of_our_digits_is_there_and_answered(visit):
+    has_settled(visit(), "3")
+
+
+def test_a_digit_drawn_with_the_mouse_is_read(visit):
+    page = visit()
+    has_settled(page, "3")
+    draw(page, 7)
+    has_settled(page, "7")
+
+
+def test_the_bars_move_while_the_pen_is_down(visit):
+    page = visit()
+    has_settled(page, "3")
+    draw(page, 2, lift=False)
+    has_settled(page, "2")
+    assert visitor.meter(page, "3") < 0.5
+
+
+def test_a_digit_drawn_with_a_finger_is_read_and_the_page_stays_where_it_is(visit):
+    page = visit(**PHONE)
+    has_settled(page, "3")
+    finger = page.context.new_cdp_session(page)
+    for stroke in visitor.on_pad(page, handwriting.specimen(2)):
+        for kind, (x, y) in zip(
+            ["touchStart"] + ["touchMove"] * (len(stroke) - 1), stroke, strict=True
+        ):
+            touch = {"type": kind, "touchPoints": [{"x": x, "y": y}]}
+            finger.send("Input.dispatchTouchEvent", touch)
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    has_settled(page, "2")
+    assert page.evaluate("scrollY") == 0
+
+
+def test_undo_takes_back_one_stroke_and_escape_all_of_them(visit):
+    page = visit()
+    has_settled(page, "3")
+    draw(page, 7)
+    has_settled(page, "7")
+    before = visitor.meter(page, "7")
+    page.mouse.click(*visitor.on_pad(page, [[(0, 0.5)]])[0][0])
+    draw(page, 0)
+    page.wait_for_function(
+        "before => Math.abs(document.querySelector(`[role=meter][aria-label='7']`)"
+        ".getAttribute('aria-valuenow') - before) > 0.1",
+        arg=before,
+    )
+    for _ in range(1 + len(handwriting.specimen(0))):
+        page.keyboard.press("Control+z")
+    has_settled(page, "7")
+    page.keyboard.press("Escape")
+    assert is_empty(page)
+
+
+def test_the_buttons_undo_and_clear_and_write_a_digit_of_ours(visit):
+    page = visit()
+    page.get_by_role("button", name="9", exact=True).click()
+    has_settled(page, "9")
+    page.get_by_role("button", name="Undo").click()
+    assert is_empty(page)
+    draw(page, 7)
+    has_settled(page, "7")
+    page.get_by_role("button", name="Clear").click()
+    assert is_empty(page)
+
+
+def test_a_typed_digit_is_written(visit):
+    page = visit()
+    page.keyboard.press("6")
+    has_settled(page, "6")
+
+
+def test_who_asked_for_little_motion_sees_the_digit_at_once(visit):
+    asked = []
+    page = visit(reduced_motion="reduce")
+    has_settled(page, "3")
+    page.on("request", lambda request: asked.append(request.post_data))
+    page.keyboard.press("7")
+    has_settled(page, "7")
+    assert len([data for data in asked if data]) == 1
+
+
+def test_one_request_is_under_way_and_the_newest_drawing_is_asked_next(visit):
+    page = visit()
+    has_settled(page, "3")
+    held, asked = [], []
+
+    def hold_the_first(route):
+        asked.append(json.loads(route.request.post_data)["data"])
+        if len(asked) == 1:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(QUESTIONS, hold_the_first)
+    with page.expect_request(QUESTIONS):
+        draw(page, 7)
+    page.wait_for_function("document.querySelector('.headline:not([aria-busy])')")
+    assert len(asked) == 1
+    held.pop().continue_()
+    has_settled(page, "7")
+    end = [0.2 + 0.6 * float(at) for at in handwriting.specimen(7)[-1][-1]]
+    assert len(asked) == 2
+    assert asked[1][-1][-1] == pytest.approx(end, abs=0.01)
+
+
+def test_a_server_that_falls_silent_is_named_and_asked_again(visit):
+    page = visit()
+    has_settled(page, "3")
+    page.route(QUESTIONS, lambda route: route.abort())
+    draw(page, 7)
+    expect(page.locator(".headline .words").first).to_contain_text("does not answer")
+    page.unroute(QUESTIONS)
+    has_settled(page, "7")
+
+
+def test_a_photograph_is_answered_and_shown_as_the_network_sees_it(visit, photograph):
+    page = visit(tab="Photo")
+    page.locator(".frame input[type=file]").first.set_input_files(photograph)
+    panel = page.locator(".bench .answer")
+    expect(panel.locator(".note")).to_contain_text("300 x 200 pixels")
+    assert sum(visitor.meter(page, name) for name in CIFAR10.classes) == pytest.approx(1, abs=1e-4)
+    corner = panel.locator("canvas").evaluate(
+        "canvas => [...canvas.getContext('2d').getImageData(0, 0, 1, 1).data]"
+    )
+    assert corner == pytest.approx([0, 0, 200, 255], abs=12)
+
+
+def test_a_broken_file_gives_a_toast_and_an_empty_frame(visit, tmp_path):
+    broken = tmp_path / "holiday.jpg"
+    broken.write_bytes(b"no picture at all")
+    page = visit(tab="Photo")
+    page.locator(".frame input[type=file]").first.set_input_files(broken)
+    expect(page.get_by_test_id("toast-text")).to_contain_text("holiday.jpg")
+    expect(page.locator(".frame").get_by_text("Drop or paste")).to_be_visible()
+    expect(page.locator(".bench .words")).to_contain_text("Choose")
+
+
+@pytest.mark.parametrize("tab", ["Draw", "Photo"])
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_reaches_over_the_side_of_the_screen(visit, tab, width):
+    page = visit(tab=tab, width=width)
+    page.locator(".tabitem:visible .meters").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_drawing_needs_no_scrolling_on_a_desktop(visit):
+    page = visit()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 800
+
+
+def test_the_pad_is_the_first_thing_on_a_phone(visit):
+    page = visit(**PHONE)
+    pad, answer = page.locator("canvas.pad").bounding_box(), page.locator(".headline").first
+    assert pad["width"] > 340
+    assert pad["y"] + pad["height"] < answer.bounding_box()["y"] < 844
+
+
+@pytest.mark.parametrize(("theme", "is_dark"), [("light", False), ("dark", True)])
+def test_the_page_follows_the_theme(visit, theme, is_dark):
+    page = visit(theme=theme)
+    for part in ("gradio-app", "body"):
+        ground = page.locator(part).evaluate("part => getComputedStyle(part).backgroundColor")
+        brightness = sum(map(int, re.findall(r"\d+", ground)[:3])) / 3
+        assert (brightness < 60) if is_dark else (brightness > 200)
+
+
+def test_the_page_asks_nobody_but_its_own_server(visit, address):
+    asked = []
+    page = visit()
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    has_settled(page, "3")
+    own = (address, "data:", "blob:")
+    assert asked
+    assert [url for url in asked if not url.startswith(own)] == []
