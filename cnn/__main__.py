@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from PIL.Image import Image
 from tqdm import tqdm
 
 from cnn import (
@@ -20,6 +21,7 @@ from cnn import (
     checkpoints,
     datasets,
     evaluation,
+    explanation,
     hardware,
     prediction,
     preprocessing,
@@ -68,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
     predict = command("predict", _predict, "ask the digit and the photo network about pictures")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    predict.add_argument("--figures", type=Path, metavar="DIR", help="also write filters and maps")
+    predict.add_argument(
+        "--figures", type=Path, metavar="DIR", help="also write what is inside as pictures"
+    )
     models = command("models", _models, "list the checkpoints from their Cards")
     models.add_argument("--markdown", action="store_true", help="print the README's table")
     for added in (predict, models):
@@ -82,7 +86,8 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     types_of = typing.get_type_hints(Recipe)
     for field in dataclasses.fields(Recipe):
         flag = "--" + field.name.replace("_", "-")
-        text = f"{field.metadata['help']} (default: {field.default})".replace("%", "%%")
+        choices = ": " + ", ".join(field.metadata["choices"]) if field.metadata["choices"] else ""
+        text = f"{field.metadata['help']}{choices} (default: {field.default})".replace("%", "%%")
         kind = types_of[field.name]
         if isinstance(kind, types.UnionType):
             kind = kind.__args__[0]
@@ -249,7 +254,8 @@ def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkp
     answer = prediction.predict(checkpoint, image)
     if arguments.figures:
         name = f"{path.stem}-{dataset.name}"
-        visualization.write_figures(arguments.figures, name, checkpoint.network, image[:1])
+        pictures = _figures(checkpoint, image[:1], answer)
+        visualization.write_figures(arguments.figures, name, pictures)
     if arguments.json:
         line = {
             "image": str(path),
@@ -264,6 +270,26 @@ def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkp
     else:
         name = f"{path.name}: " if len(arguments.images) > 1 else ""
         print(f"{name}{dataset.title} -> {answer.label} ({answer.probability * 100:.1f} %)")
+
+
+def _figures(
+    checkpoint: Checkpoint, image: torch.Tensor, answer: prediction.Prediction
+) -> dict[str, Image]:
+    network, card = checkpoint
+    label = answer.classes.index(answer.label)
+    counted = {
+        f"attribution-{method}": explanation.attribute(network, image, method, label)
+        for method in explanation.METHODS
+    }
+    return (
+        visualization.figures(network, image)
+        | {name: visualization.overlay(image[0], found, 0.8) for name, found in counted.items()}
+        | {
+            "probabilities": visualization.heat_map(
+                {card.model: answer.probabilities}, card.classes
+            )
+        }
+    )
 
 
 def _models(arguments: argparse.Namespace) -> None:

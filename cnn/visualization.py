@@ -1,19 +1,90 @@
-"""What a network has learnt and what it sees, as pictures."""
+"""What a network has learnt and what it sees, as pictures.
 
-from collections.abc import Iterator
+Two colour scales serve all of them: from black for activations, and about zero, blue for
+negative and orange for positive, for weights and attributions.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from cnn import UserError
 
-ENLARGED = 8
-GAP = 1
-BLUE, PAPER, ORANGE = (
-    torch.tensor(color) / 255 for color in ((33, 102, 200), (247, 247, 247), (222, 99, 14))
-)
+WIDEST = 960  # pixels, of a sheet
+LARGE = 448  # pixels, of one picture shown by itself
+GAP = 8
+CAPTION = 22
+FOOT = 30
+GREY = (128, 130, 136, 255)  # can be read on paper and on graphite
+FRAME = (255, 255, 255, 255)
+
+_BLACK = (0, 0, 0), (122, 38, 8), (222, 88, 36), (255, 176, 138), (255, 250, 242)
+_ZERO = (8, 64, 160), (92, 148, 222), (247, 247, 247), (240, 140, 62), (176, 66, 0)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each of `count` tiles of `height` x `width` pixels lies on a sheet."""
+
+    count: int
+    height: int
+    width: int
+
+    @property
+    def columns(self) -> int:
+        """Tiles in a row."""
+        return 8 if self.count <= 32 else 12 if self.count <= 96 else 16
+
+    @property
+    def enlarged(self) -> int:
+        """By how much each pixel of a tile is enlarged."""
+        return max(1, (WIDEST // self.columns - GAP) // self.width)
+
+    @property
+    def pitch(self) -> tuple[int, int]:
+        """Pixels from a tile to the next one in its row and in its column."""
+        return self.width * self.enlarged + GAP, self.height * self.enlarged + CAPTION
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the sheet in pixels."""
+        rows = -(-self.count // self.columns)
+        return self.columns * self.pitch[0] - GAP, rows * self.pitch[1] + FOOT
+
+    def corner(self, number: int) -> tuple[int, int]:
+        """The left upper pixel (x, y) of a tile."""
+        row, column = divmod(number, self.columns)
+        return column * self.pitch[0], row * self.pitch[1]
+
+    def number_at(self, x: int, y: int) -> int | None:
+        """The tile at a pixel, its caption included; None where there is no tile."""
+        column, row = x // self.pitch[0], y // self.pitch[1]
+        number = row * self.columns + column
+        inside = 0 <= column < self.columns and row >= 0 and number < self.count
+        return number if inside else None
+
+
+def from_black(values: Tensor, low: float, high: float) -> Tensor:
+    """Colours (..., 3) uint8 of activations: black at `low`, nearly white at `high`."""
+    return _colored(_BLACK, (values - low) / max(high - low, 1e-12))
+
+
+def about_zero(values: Tensor, largest: float) -> Tensor:
+    """Colours (..., 3) uint8 of weights: blue at -`largest`, white at zero, orange at `largest`."""
+    return _colored(_ZERO, (values / max(largest, 1e-12) + 1) / 2)
+
+
+def _colored(stops: tuple, shares: Tensor) -> Tensor:
+    stops = torch.tensor(stops, dtype=torch.float32)
+    at = shares.float().clamp(0, 1) * (len(stops) - 1)
+    below = at.floor().long().clamp(max=len(stops) - 2)
+    mixed = torch.lerp(stops[below], stops[below + 1], (at - below).unsqueeze(-1))
+    return mixed.round().byte()
 
 
 def first_convolution(network: nn.Module) -> nn.Conv2d:
@@ -22,25 +93,24 @@ def first_convolution(network: nn.Module) -> nn.Conv2d:
 
 
 def filters(network: nn.Module) -> Image.Image:
-    """Every filter of the first convolution on one sheet, enlarged without smoothing.
+    """Every filter of the first convolution on one sheet, numbered, enlarged without smoothing.
 
-    Three-channel filters are shown in colour, each stretched about mid-grey; others as
-    blue for negative, white for zero and orange for positive weights on one common scale.
+    Three-channel filters are shown in colour, each stretched about mid-grey; others on the
+    scale about zero, one for all of them.
     """
     weights = first_convolution(network).weight.detach().float().cpu()
+    tiles = torch.stack([_filter_colors(weight, weights.abs().max()) for weight in weights])
     if weights.shape[1] == 3:
-        largest = weights.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
-        tiles = (weights / largest + 1) / 2
-    else:
-        tiles = _diverging(weights.mean(1))
-    return _sheet(tiles)
+        return _sheet(tiles, "grey is zero, each filter stretched by itself")
+    return _sheet(tiles, _ZERO, -weights.abs().max().item(), weights.abs().max().item())
 
 
-def _diverging(values: Tensor) -> Tensor:
-    """(N, H, W) about zero -> colours (N, 3, H, W), one scale for all."""
-    values = (values / values.abs().max().clamp(min=1e-12)).unsqueeze(1)
-    ends = torch.where(values < 0, BLUE.view(1, 3, 1, 1), ORANGE.view(1, 3, 1, 1))
-    return torch.lerp(PAPER.view(1, 3, 1, 1).expand_as(ends), ends, values.abs().expand_as(ends))
+def _filter_colors(weights: Tensor, largest: Tensor) -> Tensor:
+    """The colours (k, k, 3) of a filter (C, k, k)."""
+    if weights.shape[0] == 3:
+        stretched = weights / weights.abs().max().clamp(min=1e-12)
+        return ((stretched + 1) * 127.5).round().byte().permute(1, 2, 0)
+    return about_zero(weights.mean(0), largest.item())
 
 
 @torch.inference_mode()
@@ -55,37 +125,138 @@ def feature_maps(network: nn.Sequential, image: Tensor) -> Iterator[tuple[str, T
             yield name, image[0].float().cpu()
 
 
-def maps_sheet(maps: Tensor) -> Image.Image:
-    """Maps (C, H, W) on one sheet, from black for the lowest value of the stage to white."""
-    low, high = maps.min(), maps.max()
-    shade = (maps - low) / (high - low).clamp(min=1e-12)
-    return _sheet(shade.unsqueeze(1).expand(-1, 3, -1, -1))
+def maps_sheet(maps: Tensor, each: bool = False) -> Image.Image:
+    """Maps (C, H, W) on one sheet, numbered, from black for the lowest value.
+
+    One scale serves all of them, or `each` map has its own.
+    """
+    if each:
+        low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+        shares = (maps - low) / (high - low).clamp(min=1e-12)
+        words = "each map from its own least value to its own greatest"
+        return _sheet(from_black(shares, 0, 1), words)
+    low, high = maps.min().item(), maps.max().item()
+    return _sheet(from_black(maps, low, high), _BLACK, low, high)
 
 
-def _sheet(tiles: Tensor) -> Image.Image:
-    """Colours (N, 3, H, W) in [0, 1] -> one picture, nearly square, a gap between the tiles."""
-    count, _, height, width = tiles.shape
-    columns = max(1, round((count * height / width) ** 0.5))
-    rows = -(-count // columns)
-    sheet = torch.full((3, rows * (height + GAP) + GAP, columns * (width + GAP) + GAP), 0.5)
-    for number, tile in enumerate(tiles):
-        top = GAP + number // columns * (height + GAP)
-        left = GAP + number % columns * (width + GAP)
-        sheet[:, top : top + height, left : left + width] = tile
-    pixels = sheet.mul(255).round().byte().permute(1, 2, 0).numpy()
-    picture = Image.fromarray(pixels)
-    return picture.resize(
-        (picture.width * ENLARGED, picture.height * ENLARGED), Image.Resampling.NEAREST
-    )
+def _sheet(tiles: Tensor, scale: str | tuple, low: float = 0, high: float = 0) -> Image.Image:
+    """Colours (N, H, W, 3) -> one picture with transparent gaps, its scale at the foot."""
+    layout = Layout(*tiles.shape[:3])
+    canvas = np.zeros((*layout.size[::-1], 4), np.uint8)
+    enlarged = tiles.repeat_interleave(layout.enlarged, 1).repeat_interleave(layout.enlarged, 2)
+    height, width = enlarged.shape[1:3]
+    for number, tile in enumerate(enlarged.numpy()):
+        x, y = layout.corner(number)
+        canvas[y : y + height, x : x + width] = 255
+        canvas[y : y + height, x : x + width, :3] = tile
+    sheet = Image.fromarray(canvas)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for number in range(layout.count):
+        x, y = layout.corner(number)
+        pen.text((x + width / 2, y + height + 1), str(number), GREY, font, "ma")
+    _print_scale(sheet, scale, low, high)
+    return sheet
 
 
-def write_figures(folder: Path, name: str, network: nn.Sequential, image: Tensor) -> None:
-    """Write the filters, and the feature maps of each stage, as PNG files into the folder."""
+def _print_scale(sheet: Image.Image, scale: str | tuple, low: float, high: float) -> None:
+    pen, font, middle = ImageDraw.Draw(sheet), ImageFont.load_default(15), sheet.height - 12
+    if isinstance(scale, str):
+        pen.text((0, middle), scale, GREY, font, "lm")
+        return
+    pen.text((0, middle), f"{low:.2f}", GREY, font, "lm")
+    start = round(pen.textlength(f"{low:.2f}", font)) + 10
+    ramp = _colored(scale, torch.linspace(0, 1, 160)).expand(12, -1, -1)
+    sheet.paste(Image.fromarray(ramp.numpy()), (start, middle - 6))
+    pen.text((start + 170, middle), f"{high:.2f}", GREY, font, "lm")
+
+
+def large_filter(weights: Tensor) -> Image.Image:
+    """One filter (C, k, k) by itself: in colour for three channels, else about zero."""
+    return _large(_filter_colors(weights, weights.abs().max()))
+
+
+def large_map(values: Tensor, place: tuple[int, int] | None = None) -> Image.Image:
+    """One map (H, W) by itself, from black, a frame about the pixel at `place` (row, column)."""
+    low, high = values.min().item(), values.max().item()
+    frame = (*place, 1, 1) if place else None
+    return _large(from_black(values, low, high), frame)
+
+
+def large_picture(image: Tensor, frame: tuple[int, int, int, int] | None = None) -> Image.Image:
+    """A picture (1 or 3, H, W) in [0, 1], enlarged; `frame` is (row, column, height, width)."""
+    return _large(_pixels(image), frame)
+
+
+def overlay(image: Tensor, counted: Tensor, opacity: float) -> Image.Image:
+    """Which pixels counted, over a grey picture (C, H, W) in [0, 1].
+
+    `counted` is (H, W): orange where it spoke for the class and blue where against, the
+    stronger the more. `opacity` in [0, 1] is the share of colour where it counted most; the
+    picture itself is dimmed by half as much.
+    """
+    ground = _pixels(image.mean(0, keepdim=True)) * (1 - opacity / 2)
+    most = counted.abs().quantile(0.995).clamp(min=1e-12)
+    share = ((counted.abs() / most).clamp(max=1) * opacity).unsqueeze(-1)
+    colors = about_zero(counted.sign(), 2).float()
+    return _large(torch.lerp(ground, colors, share).round().byte())
+
+
+def large_scale(pixels: int) -> int:
+    """By how much a picture of so many pixels is enlarged when it is shown by itself."""
+    return max(1, LARGE // pixels)
+
+
+def _pixels(image: Tensor) -> Tensor:
+    return image.expand(3, -1, -1).clamp(0, 1).mul(255).round().byte().permute(1, 2, 0)
+
+
+def _large(colors: Tensor, frame: tuple[int, int, int, int] | None = None) -> Image.Image:
+    picture = Image.fromarray(colors.contiguous().numpy())
+    scale = large_scale(max(picture.size))
+    size = picture.width * scale, picture.height * scale
+    picture = picture.resize(size, Image.Resampling.NEAREST)
+    if frame:
+        top, left, height, width = (side * scale for side in frame)
+        pen = ImageDraw.Draw(picture)
+        pen.rectangle((left - 3, top - 3, left + width + 2, top + height + 2), None, (0, 0, 0), 5)
+        pen.rectangle((left - 2, top - 2, left + width + 1, top + height + 1), None, FRAME, 3)
+    return picture
+
+
+def heat_map(rows: Mapping[str, tuple[float, ...]], classes: tuple[str, ...]) -> Image.Image:
+    """Probabilities in [0, 1], a row a network and a column a class, written into their cells."""
+    cell, side, head = (84, 40), 240, 36
+    size = side + cell[0] * len(classes), head + cell[1] * len(rows)
+    picture = Image.new("RGB", size, (24, 25, 28))
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
+    for column, name in enumerate(classes):
+        pen.text((side + (column + 0.5) * cell[0], head / 2), name, GREY, font, "mm")
+    for row, (name, shares) in enumerate(rows.items()):
+        top = head + row * cell[1]
+        pen.text((10, top + cell[1] / 2), name, (220, 220, 220), font, "lm")
+        for column, share in enumerate(shares):
+            left = side + column * cell[0]
+            color = tuple(from_black(torch.tensor(share), 0, 1).tolist())
+            pen.rectangle((left, top, left + cell[0] - 2, top + cell[1] - 2), color)
+            ink = (0, 0, 0) if share > 0.6 else (235, 235, 235)
+            at = left + cell[0] / 2, top + cell[1] / 2
+            pen.text(at, f"{share:.3f}", ink, font, "mm")
+    return picture
+
+
+def figures(network: nn.Sequential, image: Tensor) -> dict[str, Image.Image]:
+    """The filters and the maps of each stage for one picture (1, C, H, W), by their names."""
+    maps = enumerate(feature_maps(network, image))
+    sheets = {f"maps-{number}-{stage}": maps_sheet(found) for number, (stage, found) in maps}
+    return {"filters": filters(network)} | sheets
+
+
+def write_figures(folder: Path, name: str, pictures: Mapping[str, Image.Image]) -> None:
+    """Write pictures by their names as PNG files into the folder, each name after `name`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        filters(network).save(folder / f"{name}-filters.png")
-        for number, (stage, maps) in enumerate(feature_maps(network, image)):
-            maps_sheet(maps).save(folder / f"{name}-maps-{number}-{stage}.png")
+        for what, picture in pictures.items():
+            picture.save(folder / f"{name}-{what}.png")
     except OSError as fault:
         raise UserError(
             f"The figures could not be written to {str(folder)!r} ({fault.strerror}). "

@@ -2,14 +2,29 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from cnn import UserError, models, visualization
 from cnn.datasets import DATASETS
 from cnn.models import MODELS
-from cnn.visualization import ENLARGED, GAP
+from cnn.visualization import Layout
 
-BESIDE_GAP = GAP * ENLARGED
+GROUND, BRIGHT = (0, 0, 0, 255), (255, 250, 242, 255)
+
+
+def _tiles(sheet, count, height, width):
+    """The colours of each tile of a sheet, pixel by pixel, as they were before enlarging."""
+    layout = Layout(count, height, width)
+    half = layout.enlarged // 2
+    return [
+        [
+            sheet.getpixel((left + column * layout.enlarged + half, top + row * layout.enlarged))
+            for row in range(height)
+            for column in range(width)
+        ]
+        for left, top in map(layout.corner, range(count))
+    ]
 
 
 def _network(weights: torch.Tensor) -> nn.Sequential:
@@ -48,56 +63,65 @@ def test_every_networks_stages_can_be_looked_at(name, dataset):
     stages = [stage for stage, _ in network.named_children()]
     assert list(maps) == stages[: len(maps)] and len(maps) >= 3
     assert all(pixels.dim() == 3 and pixels.dtype == torch.float32 for pixels in maps.values())
-    assert visualization.filters(network).mode == "RGB"
+    count, _, height, width = visualization.first_convolution(network).weight.shape
+    assert visualization.filters(network).size == Layout(count, height, width).size
 
 
-def test_maps_run_from_black_for_the_lowest_to_white_for_the_highest():
+def test_maps_run_from_black_for_the_lowest_to_nearly_white_for_the_highest():
     sheet = visualization.maps_sheet(torch.tensor([[[-2.0, 0.0], [1.0, 2.0]]]))
-    side = 2 + 2 * GAP
-    assert sheet.size == (side * ENLARGED, side * ENLARGED)
-    shades = [
-        sheet.getpixel((BESIDE_GAP + column * ENLARGED, BESIDE_GAP + row * ENLARGED))
-        for row in (0, 1)
-        for column in (0, 1)
-    ]
-    assert shades == [(0, 0, 0), (128, 128, 128), (191, 191, 191), (255, 255, 255)]
+    (shades,) = _tiles(sheet, 1, 2, 2)
+    assert (shades[0], shades[-1]) == (GROUND, BRIGHT)
+    assert [sum(shade) for shade in shades] == sorted(sum(shade) for shade in shades)
 
 
-def test_all_maps_of_a_stage_share_one_scale():
-    sheet = visualization.maps_sheet(torch.stack([torch.full((4, 4), level) for level in (0.0, 1)]))
-    assert sheet.getpixel((BESIDE_GAP, BESIDE_GAP)) == (0, 0, 0)
-    assert (255, 255, 255) in {colour for _, colour in sheet.getcolors()}
+def test_all_maps_of_a_stage_share_one_scale_unless_each_is_to_have_its_own():
+    maps = torch.tensor([[[0.0, 1.0]], [[0.0, 10.0]]])
+    together = _tiles(visualization.maps_sheet(maps), 2, 1, 2)
+    assert together[0][1] != together[1][1] == BRIGHT
+    assert _tiles(visualization.maps_sheet(maps, each=True), 2, 1, 2) == [[GROUND, BRIGHT]] * 2
 
 
 def test_a_stage_that_is_the_same_everywhere_is_black():
-    sheet = visualization.maps_sheet(torch.full((1, 3, 3), 7.0))
-    assert sheet.getpixel((BESIDE_GAP, BESIDE_GAP)) == (0, 0, 0)
+    (shades,) = _tiles(visualization.maps_sheet(torch.full((1, 3, 3), 7.0)), 1, 3, 3)
+    assert set(shades) == {GROUND}
 
 
 @pytest.mark.parametrize(
     ("count", "side", "columns", "rows"),
-    [(1, 5, 1, 1), (32, 28, 6, 6), (64, 3, 8, 8), (5, 4, 2, 3)],
+    [(1, 5, 8, 1), (32, 28, 8, 4), (64, 3, 12, 6), (96, 7, 12, 8), (256, 15, 16, 16)],
 )
-def test_a_sheet_is_nearly_square_with_a_gap_around_every_tile(count, side, columns, rows):
+def test_a_sheet_has_the_size_it_says_and_its_gaps_are_clear(count, side, columns, rows):
     sheet = visualization.maps_sheet(torch.rand(count, side, side))
-    expected = [(number * (side + GAP) + GAP) * ENLARGED for number in (columns, rows)]
-    assert list(sheet.size) == expected
+    layout = Layout(count, side, side)
+    tile = side * layout.enlarged
+    assert sheet.size == layout.size
+    assert sheet.width == columns * (tile + visualization.GAP) - visualization.GAP
+    assert sheet.height == rows * (tile + visualization.CAPTION) + visualization.FOOT
+    assert sheet.width <= visualization.WIDEST
+    assert sheet.getpixel((tile, 0))[3] == 0
+
+
+@pytest.mark.parametrize(("count", "height", "width"), [(1, 3, 3), (32, 28, 28), (50, 7, 9)])
+def test_every_tile_is_found_where_it_lies_and_nothing_beside_them(count, height, width):
+    layout = Layout(count, height, width)
+    for number in range(count):
+        left, top = layout.corner(number)
+        right, bottom = left + width * layout.enlarged - 1, top + height * layout.enlarged - 1
+        assert layout.number_at(left, top) == layout.number_at(right, bottom) == number
+    assert layout.number_at(-1, 0) is None
+    assert layout.number_at(0, -1) is None
+    assert layout.number_at(layout.size[0] + visualization.GAP, 0) is None
+    assert layout.number_at(0, layout.size[1]) is None
 
 
 def test_filters_of_one_channel_are_blue_below_zero_white_at_it_and_orange_above():
     weights = torch.tensor([[[[-2.0, 0.0], [1.0, 2.0]]]])
     sheet = visualization.filters(_network(weights))
-    negative, zero, half, positive = (
-        sheet.getpixel((BESIDE_GAP + column * ENLARGED, BESIDE_GAP + row * ENLARGED))
-        for row in (0, 1)
-        for column in (0, 1)
-    )
-    assert zero == (247, 247, 247)
+    ((negative, zero, half, positive),) = _tiles(sheet, 1, 2, 2)
+    assert zero == (247, 247, 247, 255)
     assert negative[2] > negative[0], "blue"
     assert positive[0] > positive[2], "orange"
-    assert all(min(z, p) < h < max(z, p) for z, h, p in zip(zero, half, positive, strict=True)), (
-        "half way"
-    )
+    assert sum(positive) < sum(half) < sum(zero), "half way"
 
 
 def test_filters_of_three_channels_are_in_colour_about_mid_grey():
@@ -107,8 +131,7 @@ def test_filters_of_three_channels_are_in_colour_about_mid_grey():
     convolution = nn.Conv2d(3, 1, (1, 2), bias=False)
     convolution.weight = nn.Parameter(weights)
     sheet = visualization.filters(nn.Sequential(convolution))
-    assert sheet.getpixel((BESIDE_GAP, BESIDE_GAP)) == (255, 128, 0)
-    assert sheet.getpixel((BESIDE_GAP + ENLARGED, BESIDE_GAP)) == (128, 128, 128)
+    assert _tiles(sheet, 1, 1, 2) == [[(255, 128, 0, 255), (128, 128, 128, 255)]]
 
 
 def test_looking_changes_no_weight():
@@ -120,18 +143,58 @@ def test_looking_changes_no_weight():
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_figures_are_written_one_file_for_the_filters_and_one_a_stage(tmp_path):
-    network, image = _network(torch.ones(1, 1, 2, 2)), torch.rand(1, 1, 3, 4)
-    visualization.write_figures(tmp_path / "new" / "folder", "seven", network, image)
+def test_one_picture_is_enlarged_without_smoothing_and_its_place_framed():
+    values = torch.zeros(7, 7)
+    values[6, 6] = 1
+    picture = visualization.large_map(values, (2, 3))
+    scale = visualization.large_scale(7)
+    assert picture.size == (7 * scale, 7 * scale)
+    assert picture.getpixel((7 * scale - 1, 7 * scale - 1)) == BRIGHT[:3]
+    assert picture.getpixel((3 * scale - 1, 2 * scale + scale // 2)) == (255, 255, 255)
+    assert picture.getpixel((3 * scale + scale // 2, 2 * scale + scale // 2)) == (0, 0, 0)
+
+
+def test_a_frame_may_reach_over_the_edge():
+    picture = visualization.large_picture(torch.zeros(1, 4, 4), (-1, -1, 3, 3))
+    assert picture.size == (visualization.LARGE, visualization.LARGE)
+
+
+def test_what_counted_is_coloured_by_its_sign_and_the_rest_stays_grey():
+    image = torch.full((3, 1, 3), 0.5)
+    picture = visualization.overlay(image, torch.tensor([[-2.0, 0.0, 2.0]]), 1)
+    scale = picture.width // 3
+    against, nothing, speaking = (picture.getpixel((column * scale, 0)) for column in range(3))
+    assert against[2] > against[0]
+    assert nothing == (64, 64, 64)
+    assert speaking[0] > speaking[2]
+    clear = visualization.overlay(image, torch.tensor([[-2.0, 0.0, 2.0]]), 0)
+    assert clear.getcolors() == [(clear.width * clear.height, (128, 128, 128))]
+
+
+def test_a_heat_map_has_a_row_a_network_and_a_column_a_class():
+    one = visualization.heat_map({"a": (0.0, 1.0)}, ("cat", "dog"))
+    two = visualization.heat_map({"a": (0.0, 1.0), "b": (1.0, 0.0)}, ("cat", "dog"))
+    assert two.width == one.width
+    assert one.height < two.height
+    assert one.getpixel((one.width - 80, one.height - 10)) == BRIGHT[:3]
+    assert one.getpixel((one.width - 164, one.height - 10)) == (0, 0, 0)
+
+
+def test_figures_are_the_filters_and_the_maps_of_each_stage():
+    figures = visualization.figures(_network(torch.ones(1, 1, 2, 2)), torch.rand(1, 1, 3, 4))
+    assert list(figures) == ["filters", "maps-0-0", "maps-1-1"]
+
+
+def test_figures_are_written_one_file_each_in_a_folder_that_is_made(tmp_path):
+    pictures = {name: Image.new("RGB", (2, 2)) for name in ("filters", "attribution")}
+    visualization.write_figures(tmp_path / "new" / "folder", "seven", pictures)
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == [
+        "seven-attribution.png",
         "seven-filters.png",
-        "seven-maps-0-0.png",
-        "seven-maps-1-1.png",
     ]
 
 
 def test_figures_that_cannot_be_written_say_where(tmp_path):
     (tmp_path / "taken").touch()
-    network, image = _network(torch.ones(1, 1, 2, 2)), torch.rand(1, 1, 3, 4)
     with pytest.raises(UserError, match="could not be written to .*taken"):
-        visualization.write_figures(tmp_path / "taken", "seven", network, image)
+        visualization.write_figures(tmp_path / "taken", "seven", {"a": Image.new("L", (1, 1))})

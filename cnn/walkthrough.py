@@ -1,0 +1,236 @@
+"""The arithmetic of a network, one number at a time, with the visitor's own picture in it."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+STRONGEST = 3
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a network: what leaves it and what it costs for one picture."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+@torch.inference_mode()
+def stages(network: nn.Sequential, image: Tensor) -> list[Stage]:
+    """All stages in their order, for a picture (1, C, H, W)."""
+    found = []
+    for name, module in network.named_children():
+        image, cost = _run(module, image)
+        size = sum(parameter.numel() for parameter in module.parameters())
+        found.append(Stage(name, _kind(module), tuple(image.shape[1:]), size, cost))
+    return found
+
+
+def _run(module: nn.Module, values: Tensor) -> tuple[Tensor, int]:
+    """What a module answers, and the multiplications with additions that it takes."""
+    if isinstance(module, nn.Sequential):
+        costs = 0
+        for part in module:
+            values, cost = _run(part, values)
+            costs += cost
+        return values, costs
+    answer = module(values)
+    if isinstance(module, nn.Conv2d):
+        return answer, answer[0].numel() * module.weight[0].numel()
+    return answer, module.weight.numel() if isinstance(module, nn.Linear) else 0
+
+
+def _kind(module: nn.Module) -> str:
+    if isinstance(module, nn.Conv2d):
+        height, width = module.kernel_size
+        return f"{module.out_channels} filters of {height} x {width} x {module.in_channels}"
+    if isinstance(module, nn.MaxPool2d):
+        return f"greatest of {module.kernel_size} x {module.kernel_size}"
+    if isinstance(module, nn.Sequential):
+        return f"block of {sum(isinstance(part, nn.Conv2d) for part in module)} convolutions"
+    return _KINDS.get(type(module), type(module).__name__)
+
+
+_KINDS = {
+    nn.BatchNorm2d: "evens out each map",
+    nn.ReLU: "keeps what is positive",
+    nn.GELU: "keeps what is positive, softly",
+    nn.Flatten: "maps laid out as one row",
+    nn.Linear: "every input to every output",
+    nn.Dropout: "idle unless training",
+    nn.AdaptiveMaxPool2d: "greatest of each map",
+}
+
+
+@dataclass(frozen=True)
+class Product:
+    """One channel's part of a convolution: `patch` and `weights` are (k, k), `sum` their total."""
+
+    channel: int
+    patch: Tensor
+    weights: Tensor
+    sum: float
+
+
+@dataclass(frozen=True)
+class Convolved:
+    """How a convolution `stage` made the number at `row`, `column` of map `number`.
+
+    `strongest` are the channels that count most and `rest` the sum of all others; with `bias`
+    they make `total`. `channel` and `map` are the strongest input channel and the stage's map,
+    both (H, W); `frame` is the patch on that channel: row, column, height, width, and may
+    reach over its edge, where there are zeros.
+    """
+
+    stage: str
+    number: int
+    row: int
+    column: int
+    strongest: tuple[Product, ...]
+    rest: float
+    bias: float
+    total: float
+    filter: Tensor
+    inputs: Tensor
+    map: Tensor
+    frame: tuple[int, int, int, int]
+
+
+def convolution_of(network: nn.Sequential, stage: str) -> str | None:
+    """The convolution whose filters number the maps of a stage: it, or the last one before it.
+
+    None where a block of several made them.
+    """
+    found = None
+    for name, module in network.named_children():
+        if isinstance(module, nn.Conv2d):
+            found = name
+        elif isinstance(module, nn.Sequential):
+            found = None
+        if name == stage:
+            return found
+    return None
+
+
+@torch.inference_mode()
+def convolve(
+    network: nn.Sequential, image: Tensor, stage: str, number: int, place: tuple[int, int] | None
+) -> Convolved:
+    """Patch times filter, summed: one number of one map of the convolution called `stage`.
+
+    `image` is (1, C, H, W); `place` is (row, column) on the map and moved inside it where it
+    lies outside; None takes the place of the map's greatest value.
+    """
+    inputs, module = image, network
+    for name, module in network.named_children():
+        if name == stage:
+            break
+        inputs = module(inputs)
+    found = module(inputs)[0, number]
+    height, width = found.shape
+    row, column = place or divmod(int(found.argmax()), width)
+    row, column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+
+    (tall, wide), (step, _), (edge, _) = module.kernel_size, module.stride, module.padding
+    top, left = row * step, column * step
+    patches = functional.pad(inputs[0], (edge,) * 4)[:, top : top + tall, left : left + wide]
+    weights = module.weight[number]
+    sums = (patches * weights).sum((1, 2))
+    order = sums.abs().argsort(descending=True)[:STRONGEST].tolist()
+    if len(sums) <= STRONGEST:
+        order.sort()
+    bias = 0.0 if module.bias is None else module.bias[number].item()
+    return Convolved(
+        stage=stage,
+        number=number,
+        row=row,
+        column=column,
+        strongest=tuple(Product(c, patches[c], weights[c], sums[c].item()) for c in order),
+        rest=sums.sum().item() - sums[order].sum().item(),
+        bias=bias,
+        total=sums.sum().item() + bias,
+        filter=weights,
+        inputs=inputs[0],
+        map=found,
+        frame=(top - edge, left - edge, tall, wide),
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a stage makes of one number: `values` it is made of, and the number it becomes."""
+
+    stage: str
+    words: str
+    values: tuple[float, ...]
+    becomes: float
+
+
+@torch.inference_mode()
+def follow(network: nn.Sequential, image: Tensor, start: Convolved) -> list[Step]:
+    """The way of one number from its convolution up to the next one, or to the flat row."""
+    names = [name for name, _ in network.named_children()]
+    before = names.index(start.stage) + 1
+    maps = network[:before](image)
+    row, column, steps = start.row, start.column, []
+    for name, module in itertools.islice(network.named_children(), before, None):
+        answer = module(maps)
+        words = _WORDS.get(type(module))
+        if words is None:
+            break
+        values = (maps[0, start.number, row, column].item(),)
+        if isinstance(module, nn.MaxPool2d):
+            side = module.kernel_size
+            row = min(row // side, answer.shape[2] - 1)
+            column = min(column // side, answer.shape[3] - 1)
+            window = maps[0, start.number, row * side :, column * side :][:side, :side]
+            values = tuple(window.flatten().tolist())
+        becomes = answer[0, start.number, row, column].item()
+        steps.append(Step(name, words, values, becomes))
+        maps = answer
+    return steps
+
+
+_WORDS = {
+    nn.BatchNorm2d: "moved and scaled as all numbers of this map",
+    nn.ReLU: "kept if it is positive, else zero",
+    nn.GELU: "kept if it is positive, nearly zero else",
+    nn.MaxPool2d: "the greatest of its neighbours is kept",
+}
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Logits turned into probabilities, with each step kept.
+
+    `entropy` is in bits: 0 for certainty, log2 of the classes for no idea. `margin` is the
+    best probability less the second.
+    """
+
+    scaled: tuple[float, ...]
+    exponentials: tuple[float, ...]
+    sum: float
+    probabilities: tuple[float, ...]
+    entropy: float
+    margin: float
+
+
+def softmax(logits: tuple[float, ...], temperature: float) -> Softmax:
+    """Divide by the temperature, subtract the greatest, exponentiate, divide by the sum.
+
+    Subtracting the greatest changes no probability and keeps the exponentials within [0, 1].
+    """
+    scaled = tuple((logit - max(logits)) / temperature for logit in logits)
+    exponentials = tuple(map(math.exp, scaled))
+    total = sum(exponentials)
+    shares = tuple(value / total for value in exponentials)
+    best, second, *_ = sorted(shares, reverse=True)
+    entropy = -sum(share * math.log2(share) for share in shares if share)
+    return Softmax(scaled, exponentials, total, shares, abs(entropy), best - second)

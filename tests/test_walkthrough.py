@@ -1,0 +1,120 @@
+"""A network's arithmetic, told one number at a time, is what the network computes."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from cnn import models, walkthrough
+from cnn.datasets import DATASETS
+from cnn.models import MODELS
+
+
+def _edge_finder() -> nn.Sequential:
+    """The difference of neighbours, with a bias of one half, then ReLU and pooling."""
+    network = nn.Sequential()
+    network.add_module("conv1", nn.Conv2d(1, 1, 3, padding=1))
+    network.add_module("relu1", nn.ReLU())
+    network.add_module("pool1", nn.MaxPool2d(2))
+    weights = torch.tensor([[0.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    network.conv1.weight = nn.Parameter(weights.view(1, 1, 3, 3))
+    network.conv1.bias = nn.Parameter(torch.tensor([0.5]))
+    return network.eval()
+
+
+PICTURE = torch.tensor([1.0, 4.0, 9.0, 16.0]).expand(1, 1, 4, 4)
+
+
+def test_patch_times_filter_is_what_one_works_out_by_hand():
+    found = walkthrough.convolve(_edge_finder(), PICTURE, "conv1", 0, (1, 2))
+    (product,) = found.strongest
+    assert product.patch.tolist() == [[4, 9, 16]] * 3
+    assert product.sum == 9 - 4
+    assert (found.rest, found.bias, found.total) == (0, 0.5, 5.5)
+    assert found.map[1].tolist() == [1.5, 3.5, 5.5, 7.5]
+    assert found.frame == (0, 1, 3, 3)
+
+
+def test_over_the_edge_of_the_picture_there_are_zeros():
+    found = walkthrough.convolve(_edge_finder(), PICTURE, "conv1", 0, (0, 0))
+    assert found.strongest[0].patch.tolist() == [[0, 0, 0], [0, 1, 4], [0, 1, 4]]
+    assert found.frame == (-1, -1, 3, 3)
+
+
+def test_without_a_place_the_greatest_value_is_taken_and_places_stay_on_the_map():
+    network = _edge_finder()
+    assert walkthrough.convolve(network, PICTURE, "conv1", 0, None).total == 7.5
+    outside = walkthrough.convolve(network, PICTURE, "conv1", 0, (99, -5))
+    assert (outside.row, outside.column) == (3, 0)
+
+
+def test_a_number_is_followed_through_relu_and_pooling():
+    network = _edge_finder()
+    start = walkthrough.convolve(network, PICTURE, "conv1", 0, (1, 2))
+    relu, pool = walkthrough.follow(network, PICTURE, start)
+    assert (relu.stage, relu.values, relu.becomes) == ("relu1", (5.5,), 5.5)
+    assert (pool.stage, pool.values, pool.becomes) == ("pool1", (5.5, 7.5, 5.5, 7.5), 7.5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_in_every_network_the_parts_make_the_number(name):
+    torch.manual_seed(0)
+    dataset = DATASETS["cifar10"]
+    network = models.build(name, dataset).eval()
+    image = torch.rand(1, dataset.channels, dataset.size, dataset.size)
+    for stage, module in network.named_children():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        found = walkthrough.convolve(network, image, stage, 3, (4, 5))
+        parts = sum(product.sum for product in found.strongest) + found.rest + found.bias
+        assert parts == pytest.approx(found.map[4, 5].item(), abs=1e-4)
+        assert found.total == pytest.approx(parts, abs=1e-4)
+        value = found.total
+        for step in walkthrough.follow(network, image, found):
+            assert min(abs(value - one) for one in step.values) < 1e-4
+            value = step.becomes
+
+
+def test_maps_belong_to_the_convolution_before_them_and_not_to_a_block():
+    network = models.build("three-conv", DATASETS["mnist"])
+    assert walkthrough.convolution_of(network, "conv1") == "conv1"
+    assert walkthrough.convolution_of(network, "pool2") == "conv2"
+    assert walkthrough.convolution_of(network, "normalize") is None
+    whitened = models.build("whitened", DATASETS["cifar10"])
+    assert walkthrough.convolution_of(whitened, "gelu") == "whiten"
+    assert walkthrough.convolution_of(whitened, "block1") is None
+
+
+def test_the_stages_shapes_and_costs_are_those_one_counts_by_hand():
+    network = models.build("two-conv", DATASETS["mnist"]).eval()
+    stages = {s.name: s for s in walkthrough.stages(network, torch.zeros(1, 1, 28, 28))}
+    assert stages["conv1"].shape == (32, 28, 28)
+    assert stages["conv1"].parameters == 32 * (9 + 1)
+    assert stages["conv1"].multiply_adds == 32 * 28 * 28 * 9
+    assert stages["dense1"].multiply_adds == 32 * 7 * 7 * 10
+    assert stages["relu1"].multiply_adds == stages["pool1"].parameters == 0
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_networks_stages_hold_all_its_parameters(name, dataset):
+    network = models.build(name, dataset).eval()
+    image = torch.zeros(1, dataset.channels, dataset.size, dataset.size)
+    stages = walkthrough.stages(network, image)
+    assert sum(stage.parameters for stage in stages) == models.parameters(network)
+    assert stages[-1].shape == (len(dataset.classes),)
+
+
+def test_softmax_by_hand_is_torchs():
+    logits = (3.0, -1.0, 0.5, 900.0, 899.0)
+    found = walkthrough.softmax(logits, 2.0)
+    expected = (torch.tensor(logits) / 2).softmax(0).tolist()
+    assert found.probabilities == pytest.approx(expected, abs=1e-6)
+    assert found.sum == pytest.approx(sum(found.exponentials))
+    assert found.margin == pytest.approx(expected[3] - expected[4], abs=1e-6)
+
+
+def test_entropy_is_zero_for_certainty_and_greatest_for_no_idea():
+    assert walkthrough.softmax((5000.0, 0.0), 1).entropy == 0
+    assert walkthrough.softmax((1.0,) * 8, 1).entropy == pytest.approx(math.log2(8))
