@@ -156,11 +156,11 @@ def fit(run: Run) -> Iterator[Progress]:
             loss, right, seen = loss + losses, right + hits, seen + len(labels)
             run.step += 1
             done = run.step == run.steps or seen == len(order)
-            now = time.perf_counter()
-            if done or run.step == 1 or now - reported >= SECONDS_BETWEEN_REPORTS:
-                run.seconds += now - begun
-                progress = _progress(run, epoch, loss, right, seen, measured=done)
-                yield progress
+            waited = time.perf_counter() - reported
+            if done or run.step == 1 or waited >= SECONDS_BETWEEN_REPORTS:
+                means = loss.item() / seen, right.item() / seen  # a GPU has finished by now
+                run.seconds += time.perf_counter() - begun
+                yield _progress(run, epoch, *means, measured=done)
                 begun = reported = time.perf_counter()
             if run.step == run.steps or (done and _patience_is_over(run)):
                 return
@@ -214,9 +214,8 @@ def _follow(run: Run) -> None:
 
 
 def _progress(
-    run: Run, epoch: int, loss: Tensor, right: Tensor, seen: int, measured: bool
+    run: Run, epoch: int, train_loss: float, train_accuracy: float, measured: bool
 ) -> Progress:
-    train_loss = loss.item() / seen
     if not math.isfinite(train_loss):
         raise UserError(
             f"The loss stopped being a number at step {run.step}. "
@@ -234,7 +233,7 @@ def _progress(
         seconds=run.seconds,
         learning_rate=run.optimizer.param_groups[0]["lr"],
         train_loss=train_loss,
-        train_accuracy=right.item() / seen,
+        train_accuracy=train_accuracy,
         validation_loss=watched and watched.loss,
         validation_accuracy=watched and watched.accuracy,
         images_per_second=run.step * run.recipe.batch_size / max(run.seconds, 1e-9),

@@ -1,0 +1,321 @@
+"""A run is followed to the letter of its recipe, and only by the pictures it may learn from."""
+
+import time
+from dataclasses import replace
+
+import learner
+import pytest
+import torch
+
+from cnn import UserError, datasets, evaluation, models, optimization, recipes, training
+from cnn.__main__ import _parser, _recipe
+from cnn.datasets import Split, Splits
+from cnn.training import Recipe
+
+STANDING_STILL = replace(learner.BRIEF, optimizer="sgd", learning_rate=1e-9, momentum=0.0)
+
+
+def _start(recipe: Recipe, splits: Splits | None = None) -> training.Run:
+    return training.start(recipe, splits or learner.few(), learner.CPU)
+
+
+def _followed(recipe: Recipe, splits: Splits | None = None) -> training.Run:
+    run = _start(recipe, splits)
+    for _ in training.fit(run):
+        pass
+    return run
+
+
+def _weights(network) -> torch.Tensor:
+    return torch.cat([tensor.flatten().double() for tensor in network.state_dict().values()])
+
+
+def _least() -> Splits:
+    return Splits(*(part[:100] for part in learner.few()))
+
+
+def _photographs(count: int = 20) -> Splits:
+    generator = torch.Generator().manual_seed(0)
+    shape = (count, 3, 32, 32)
+    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    return Splits(*[Split(images, torch.arange(count) % 10)] * 3)
+
+
+@pytest.fixture(scope="module")
+def finished():
+    return learner.finished()
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return learner.checkpoint()
+
+
+CHANGES = {
+    "dropout": {"model": "two-conv-dropout", "epochs": 1},
+    "augmentation": {"augmentation": ("warp", "elastic", "thickness", "shift"), "epochs": 1},
+    "average": {"average": 0.9, "epochs": 1, "optimizer": "sgd"},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_two_identical_runs_give_identical_weights(changes):
+    recipe = replace(learner.BRIEF, **changes)
+    first = _followed(recipe).answering
+    torch.rand(5)
+    again = _followed(recipe).answering
+    assert torch.equal(_weights(first), _weights(again))
+
+
+def test_another_seed_gives_another_network():
+    one, other = (_followed(replace(learner.BRIEF, epochs=0.2, seed=seed)) for seed in (0, 1))
+    assert not torch.allclose(_weights(one.network), _weights(other.network), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_every_network_learns_something_in_a_few_steps(name):
+    run = _start(replace(learner.BRIEF, model=name, epochs=2, batch_size=60), _least())
+    steps = list(training.fit(run))
+    assert steps[-1].step == steps[-1].steps == 4
+    assert steps[-1].train_loss != steps[0].train_loss
+    assert _weights(run.network).isfinite().all()
+
+
+def test_synthetic_digits_are_learnt_in_a_short_run(checkpoint):
+    assert checkpoint.card.test_accuracy >= 0.97
+    assert checkpoint.card.validation_accuracy >= 0.95
+    assert checkpoint.card.ece <= 0.05
+
+
+def test_loss_and_accuracy_are_means_over_the_whole_epoch():
+    """A network that stands still has the same loss wherever in the epoch it is measured.
+
+    48 does not divide 500: the last batch is shorter, and counts for less.
+    """
+    run = _start(replace(STANDING_STILL, batch_size=48, epochs=1))
+    run.precision = torch.float32
+    *_, last = training.fit(run)
+    train = run.splits.train
+    whole = evaluation.measure(evaluation.logits(run.network, train.images), train.labels)
+    assert last.train_loss == pytest.approx(whole.loss, abs=1e-5)
+    assert last.train_accuracy == pytest.approx(whole.accuracy)
+
+
+def test_every_epoch_begins_its_means_anew(finished):
+    _, reports = finished
+    ends = [report for report in reports if report.validation_loss is not None]
+    losses = [report.train_loss for report in ends]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_report_comes_after_the_first_step_and_at_the_end_of_every_epoch(finished):
+    run, reports = finished
+    assert reports[0].step == 1
+    measured = [report for report in reports if report.validation_loss is not None]
+    assert [report.step for report in measured] == [80, 160, 240]
+    assert [report.epoch for report in measured] == [1, 2, 3]
+    assert [entry["step"] for entry in run.history] == [80, 160, 240]
+    assert all(report.steps == 240 for report in reports)
+
+
+def test_reports_in_between_come_at_most_eight_a_second(finished):
+    _, reports = finished
+    for before, report in zip(reports, reports[1:], strict=False):
+        assert report.seconds > before.seconds
+        if report.validation_loss is None:
+            assert report.seconds - before.seconds >= 1 / 8
+
+
+def test_validation_is_measured_on_the_network_that_is_kept(finished):
+    run, reports = finished
+    watched = run.splits.validation
+    answers = evaluation.logits(run.answering, watched.images, quick=True)
+    measures = evaluation.measure(answers, watched.labels)
+    assert reports[-1].validation_loss == pytest.approx(measures.loss, abs=1e-4)
+    assert reports[-1].validation_accuracy == pytest.approx(measures.accuracy)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(2, 20), (0.5, 5), (0.001, 1), (1.25, 12)])
+def test_epochs_may_be_fractions(epochs, steps):
+    assert _start(replace(learner.BRIEF, epochs=epochs)).steps == steps
+
+
+def test_what_the_reader_of_the_reports_does_takes_no_training_time():
+    run, idle = _start(replace(learner.BRIEF, epochs=0.5)), 0.0
+    prepared, begun = run.seconds, time.perf_counter()
+    for _ in training.fit(run):
+        waiting = time.perf_counter()
+        _photographs(1_000)
+        idle += time.perf_counter() - waiting
+    assert 0 < run.seconds - prepared <= time.perf_counter() - begun - idle
+
+
+def test_to_stop_early_keeps_what_was_learnt():
+    run = _start(learner.BRIEF)
+    before = _weights(run.network)
+    for _ in training.fit(run):
+        break
+    stopped = training.conclude(run)
+    assert run.step < run.steps
+    assert not torch.equal(_weights(stopped.network), before)
+    assert torch.equal(_weights(stopped.network), _weights(run.answering))
+    assert 0 <= stopped.card.test_accuracy <= 1
+
+
+def test_a_run_that_was_stopped_can_go_on_to_its_end():
+    run = _start(learner.BRIEF)
+    for _ in training.fit(run):
+        break
+    *_, last = training.fit(run)
+    assert last.step == last.steps == 20
+
+
+def test_validation_and_test_pictures_are_never_learnt_from():
+    few = learner.few()
+    upset = [Split(255 - part.images, (part.labels + 1) % 10) for part in few[1:]]
+    recipe = replace(learner.BRIEF, epochs=1)
+    one, other = (_followed(recipe, splits) for splits in (few, Splits(few.train, *upset)))
+    assert torch.equal(_weights(one.answering), _weights(other.answering))
+    assert one.history[-1]["validation_loss"] != other.history[-1]["validation_loss"]
+
+
+def test_temperature_and_threshold_are_not_chosen_on_the_test_set(checkpoint):
+    run, _ = learner.finished()
+    test = run.splits.test
+    splits = run.splits._replace(test=Split(255 - test.images, test.labels))
+    card = training.conclude(replace(run, splits=splits)).card
+    assert card.temperature == checkpoint.card.temperature
+    assert card.threshold == checkpoint.card.threshold
+    assert card.test_accuracy < checkpoint.card.test_accuracy
+
+
+def test_a_network_that_is_concluded_is_the_runs_no_longer():
+    run = _followed(replace(learner.BRIEF, epochs=0.2))
+    network = training.conclude(run).network
+    kept = _weights(network)
+    with torch.no_grad():
+        for parameter in run.network.parameters():
+            parameter.zero_()
+    assert torch.equal(_weights(network), kept)
+    assert all(parameter.requires_grad for parameter in run.network.parameters())
+
+
+def test_the_card_tells_how_the_network_came_about(finished, checkpoint):
+    run, reports = finished
+    card = checkpoint.card
+    assert Recipe(**card.recipe) == learner.RECIPE
+    assert card.parameters == models.parameters(checkpoint.network)
+    assert card.seconds == run.seconds == reports[-1].seconds
+    assert card.train_loss == reports[-1].train_loss
+    assert card.classes == datasets.SYNTHETIC.classes
+    assert card.test_accuracy_averaged is None
+    assert len(card.history) == 3
+    words = card.command.removeprefix("python -m cnn ").split()
+    assert _recipe(_parser().parse_args(words)) == learner.RECIPE
+
+
+def test_where_a_mirror_image_means_the_same_the_card_has_the_averaged_accuracy_too():
+    run = _start(Recipe(dataset="cifar10", model="two-conv", batch_size=20), _photographs())
+    assert 0 <= training.conclude(run).card.test_accuracy_averaged <= 1
+
+
+def test_a_batch_larger_than_the_set_says_how_many_there_are():
+    with pytest.raises(UserError, match="501 .* 500 pictures"):
+        _start(replace(learner.BRIEF, batch_size=501))
+
+
+def test_synthetic_digits_join_those_to_learn_from_and_no_others():
+    run = _start(replace(learner.BRIEF, dataset="mnist", synthetic=40))
+    few = learner.few()
+    assert len(run.splits.train) == 540
+    assert torch.equal(run.splits.train.images[:500], few.train.images)
+    assert torch.equal(run.splits.validation.images, few.validation.images)
+    assert torch.equal(run.splits.test.images, few.test.images)
+
+
+def test_a_picture_is_mirrored_in_every_other_epoch():
+    recipe = Recipe(dataset="cifar10", model="two-conv", batch_size=20, augmentation=("flip",))
+    run = _start(recipe, _photographs())
+    everything = torch.arange(20)
+    first, second, third = (training._batch(run, everything, epoch)[0] for epoch in range(3))
+    assert torch.equal(second, first.flip(-1))
+    assert torch.equal(third, first)
+    mirrored = (first != run.splits.train.images.float() / 255).flatten(1).any(1)
+    assert 0 < mirrored.sum() < 20
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_what_to_choose():
+    growing = {"optimizer": "sgd", "learning_rate": 1_000.0, "weight_decay": 10.0}
+    with pytest.raises(UserError, match="stopped being a number.*learning rate below 1000"):
+        _followed(replace(learner.BRIEF, **growing))
+
+
+def test_a_gradient_is_followed_no_further_than_its_clip():
+    recipe = replace(learner.BRIEF, optimizer="sgd", momentum=0.0, learning_rate=1.0, clip=1e-3)
+    run = _start(replace(recipe, batch_size=500, epochs=1))
+    before = _weights(run.network)
+    for _ in training.fit(run):
+        pass
+    assert (_weights(run.network) - before).norm().item() == pytest.approx(1e-3, rel=0.01)
+
+
+def test_patience_ends_a_run_that_no_longer_gets_better():
+    """Answers that are all wrong on the watched pictures: the better it learns, the worse."""
+    few = learner.few()
+    wrong = Split(few.validation.images, (few.validation.labels + 1) % 10)
+    run = _followed(replace(learner.BRIEF, epochs=9, patience=2), few._replace(validation=wrong))
+    assert len(run.history) == 3
+
+
+def test_without_an_average_the_network_itself_is_kept():
+    run = _start(learner.BRIEF)
+    assert run.answering is run.network
+
+
+def test_the_average_follows_the_weights_and_stays_among_those_it_has_seen():
+    run = _start(replace(learner.BRIEF, batch_size=100, epochs=8, average=0.5), _least())
+    visited = [_weights(run.network)]
+    for _ in training.fit(run):
+        visited.append(_weights(run.network))
+    seen = torch.stack(visited)
+    assert len(seen) == 9
+    average = _weights(run.answering)
+    assert (average >= seen.amin(0) - 1e-6).all() and (average <= seen.amax(0) + 1e-6).all()
+    distances = (seen - average).norm(dim=1)
+    assert distances[-1] > 0
+    assert distances.argmin() >= 5, "it has left the beginning behind"
+
+
+@pytest.mark.parametrize("schedule", recipes.SCHEDULES)
+@pytest.mark.parametrize("warmup", [0.0, 0.2, 1.0])
+def test_a_learning_rate_is_never_above_its_highest_nor_below_zero(schedule, warmup):
+    recipe = Recipe(schedule=schedule, warmup=warmup)
+    rates = [optimization.rate(recipe, step / 100) for step in range(101)]
+    assert min(rates) >= 0 and max(rates) <= 1
+    assert max(rates) >= 0.95
+
+
+def _rates(schedule: str, *shares: float) -> list[float]:
+    return [optimization.rate(Recipe(schedule=schedule), share) for share in shares]
+
+
+def test_schedules_have_their_shapes():
+    assert _rates("constant", 0, 0.5, 1) == [1, 1, 1]
+    assert _rates("linear", 0.1, 0.2, 0.6, 1) == pytest.approx([0.5, 1, 0.5, 0])
+    assert _rates("one-cycle", 0, 0.1, 0.2, 0.6, 1) == pytest.approx([0.04, 0.5, 1, 0.5, 1e-4])
+    assert _rates("cosine", 0, 0.5, 1) == pytest.approx([1, 0.5, 0])
+    assert _rates("step", 0.49, 0.5, 0.75) == pytest.approx([1, 0.1, 0.01])
+
+
+def test_a_run_follows_its_schedule():
+    run = _start(replace(learner.BRIEF, schedule="linear", batch_size=100, epochs=10), _least())
+    rates = [report.learning_rate / run.recipe.learning_rate for report in training.fit(run)]
+    assert rates == pytest.approx([0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+
+
+@pytest.mark.parametrize("optimizer", recipes.OPTIMIZERS)
+def test_every_optimizer_gets_better_at_what_it_sees(optimizer):
+    run = _start(replace(learner.BRIEF, optimizer=optimizer, learning_rate=2e-3, epochs=2))
+    reports = list(training.fit(run))
+    assert reports[-1].train_loss < reports[0].train_loss
