@@ -254,7 +254,7 @@ def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkp
     answer = prediction.predict(checkpoint, image)
     if arguments.figures:
         name = f"{path.stem}-{dataset.name}"
-        pictures = _figures(checkpoint, image[:1], answer)
+        pictures = _figures(arguments, checkpoint, image, answer)
         visualization.write_figures(arguments.figures, name, pictures)
     if arguments.json:
         line = {
@@ -273,22 +273,23 @@ def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkp
 
 
 def _figures(
-    checkpoint: Checkpoint, image: torch.Tensor, answer: prediction.Prediction
+    arguments: argparse.Namespace,
+    checkpoint: Checkpoint,
+    image: torch.Tensor,
+    answer: prediction.Prediction,
 ) -> dict[str, Image]:
     network, card = checkpoint
-    label = answer.classes.index(answer.label)
+    first, label = image[:1], answer.classes.index(answer.label)
     counted = {
-        f"attribution-{method}": explanation.attribute(network, image, method, label)
+        f"attribution-{method}": explanation.attribute(network, first, method, label)
         for method in explanation.METHODS
     }
+    networks = checkpoints.Collection(arguments.checkpoints).all(card.dataset)
+    opinions = prediction.opinions(networks, image)
     return (
-        visualization.figures(network, image)
-        | {name: visualization.overlay(image[0], found, 0.8) for name, found in counted.items()}
-        | {
-            "probabilities": visualization.heat_map(
-                {card.model: answer.probabilities}, card.classes
-            )
-        }
+        visualization.figures(network, first)
+        | {name: visualization.overlay(first[0], found, 0.8) for name, found in counted.items()}
+        | {"probabilities": visualization.heat_map(opinions, card.classes)}
     )
 
 

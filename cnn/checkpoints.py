@@ -157,5 +157,37 @@ def default(folder: str | Path, dataset: str) -> Checkpoint:
             f"Make one with `python -m cnn train --dataset {dataset} "
             f"--output checkpoints/{dataset}.safetensors`."
         )
-    best = max(suitable, key=lambda path: (cards[path].default, cards[path].validation_accuracy))
+    best = max(suitable, key=lambda path: _worth(cards[path]))
     return load(best)
+
+
+class Collection:
+    """A folder's networks, each loaded when it is first asked for and then shared."""
+
+    def __init__(self, folder: str | Path):
+        self._paths = {path.stem: path for path in available(folder)}
+        self._cards = {name: read_card(path) for name, path in self._paths.items()}
+        self._loaded: dict[str, Checkpoint] = {}
+
+    def names(self, dataset: str) -> list[str]:
+        """The networks for a data set, by its name: the one that answers by default first."""
+        cards = {name: card for name, card in self._cards.items() if card.dataset == dataset}
+        return sorted(cards, key=lambda name: _worth(cards[name]), reverse=True)
+
+    def named(self, name: str) -> Checkpoint:
+        """The network of that name, or a `UserError` that lists the names there are."""
+        if name not in self._paths:
+            raise UserError(
+                f"There is no network called {name!r}. Choose: {', '.join(self._paths)}."
+            )
+        if name not in self._loaded:
+            self._loaded[name] = load(self._paths[name])
+        return self._loaded[name]
+
+    def all(self, dataset: str) -> dict[str, Checkpoint]:
+        """All networks for a data set by their names, the default one first."""
+        return {name: self.named(name) for name in self.names(dataset)}
+
+
+def _worth(card: Card) -> tuple[bool, float]:
+    return card.default, card.validation_accuracy

@@ -1,5 +1,6 @@
 """What a network says of one picture, and how far to trust it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ from cnn.checkpoints import Checkpoint
 from cnn.datasets import named
 
 SURE = 0.9
+MEAN = "mean of all"
 
 Verdict = Literal["empty", "sure", "unsure", "unfamiliar"]
 
@@ -52,20 +54,36 @@ def predict(checkpoint: Checkpoint, image: Tensor) -> Prediction:
     mirror image shows the same thing, the mirror images are looked at too. The probabilities
     are those of the Card's temperature. An empty picture gets equal probabilities.
     """
-    network, card = checkpoint
-    dataset = named(card.dataset)
+    card = checkpoint.card
+    answer = logits(checkpoint, image)
+    if not named(card.dataset).mirrored and not image.any():
+        share = 1 / len(card.classes)
+        return Prediction(card.classes, (share,) * len(card.classes), "empty")
+    probabilities = tuple((answer / card.temperature).softmax(0).tolist())
+    return Prediction(card.classes, probabilities, _verdict(answer, max(probabilities), card))
+
+
+@torch.inference_mode()
+def logits(checkpoint: Checkpoint, image: Tensor) -> Tensor:
+    """What the network answers before softmax and temperature: (classes,), over all views.
+
+    `image` is that of `predict`.
+    """
+    dataset = named(checkpoint.card.dataset)
     if image.shape[1:] != (dataset.channels, dataset.size, dataset.size):
         raise UserError(
             f"A picture of shape {tuple(image.shape)} does not fit {dataset.title}. "
             f"Give (views, {dataset.channels}, {dataset.size}, {dataset.size})."
         )
-    if not dataset.mirrored and not image.any():
-        share = 1 / len(card.classes)
-        return Prediction(card.classes, (share,) * len(card.classes), "empty")
     looks = torch.cat([image, image.flip(-1)]) if dataset.mirrored else image
-    answer = network(looks).mean(0)
-    probabilities = tuple((answer / card.temperature).softmax(0).tolist())
-    return Prediction(card.classes, probabilities, _verdict(answer, max(probabilities), card))
+    return checkpoint.network(looks).mean(0)
+
+
+def opinions(networks: Mapping[str, Checkpoint], image: Tensor) -> dict[str, tuple[float, ...]]:
+    """The probabilities of several networks for one picture, by their names, and their mean."""
+    found = {name: predict(network, image).probabilities for name, network in networks.items()}
+    mean = tuple(sum(column) / len(found) for column in zip(*found.values(), strict=True))
+    return found | {MEAN: mean}
 
 
 def _verdict(answer: Tensor, probability: float, card) -> Verdict:

@@ -21,7 +21,9 @@ GAP = 8
 CAPTION = 22
 FOOT = 30
 GREY = (128, 130, 136, 255)  # can be read on paper and on graphite
-FRAME = (255, 255, 255, 255)
+WHITE = (255, 255, 255, 255)
+
+Frame = tuple[int, int, int, int]  # the row, column, height and width of what is framed
 
 _BLACK = (0, 0, 0), (122, 38, 8), (222, 88, 36), (255, 176, 138), (255, 250, 242)
 _ZERO = (8, 64, 160), (92, 148, 222), (247, 247, 247), (240, 140, 62), (176, 66, 0)
@@ -175,16 +177,22 @@ def large_filter(weights: Tensor) -> Image.Image:
     return _large(_filter_colors(weights, weights.abs().max()))
 
 
-def large_map(values: Tensor, place: tuple[int, int] | None = None) -> Image.Image:
-    """One map (H, W) by itself, from black, a frame about the pixel at `place` (row, column)."""
-    low, high = values.min().item(), values.max().item()
-    frame = (*place, 1, 1) if place else None
-    return _large(from_black(values, low, high), frame)
+def large_map(values: Tensor, frame: Frame | None = None) -> Image.Image:
+    """One map (H, W) by itself, from black for its least value."""
+    return _large(from_black(values, values.min().item(), values.max().item()), frame)
 
 
-def large_picture(image: Tensor, frame: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """A picture (1 or 3, H, W) in [0, 1], enlarged; `frame` is (row, column, height, width)."""
-    return _large(_pixels(image), frame)
+def large_picture(image: Tensor) -> Image.Image:
+    """A picture (1 or 3, H, W) in [0, 1], enlarged."""
+    return _large(_pixels(image))
+
+
+def large_inputs(inputs: Tensor, channel: int, frame: Frame) -> Image.Image:
+    """What enters a convolution (C, H, W): in colour for three channels, else one of them."""
+    if inputs.shape[0] != 3:
+        return large_map(inputs[channel], frame)
+    low, high = inputs.min(), inputs.max()
+    return _large(_pixels((inputs - low) / (high - low).clamp(min=1e-12)), frame)
 
 
 def overlay(image: Tensor, counted: Tensor, opacity: float) -> Image.Image:
@@ -210,7 +218,7 @@ def _pixels(image: Tensor) -> Tensor:
     return image.expand(3, -1, -1).clamp(0, 1).mul(255).round().byte().permute(1, 2, 0)
 
 
-def _large(colors: Tensor, frame: tuple[int, int, int, int] | None = None) -> Image.Image:
+def _large(colors: Tensor, frame: Frame | None = None) -> Image.Image:
     picture = Image.fromarray(colors.contiguous().numpy())
     scale = large_scale(max(picture.size))
     size = picture.width * scale, picture.height * scale
@@ -219,7 +227,7 @@ def _large(colors: Tensor, frame: tuple[int, int, int, int] | None = None) -> Im
         top, left, height, width = (side * scale for side in frame)
         pen = ImageDraw.Draw(picture)
         pen.rectangle((left - 3, top - 3, left + width + 2, top + height + 2), None, (0, 0, 0), 5)
-        pen.rectangle((left - 2, top - 2, left + width + 1, top + height + 1), None, FRAME, 3)
+        pen.rectangle((left - 2, top - 2, left + width + 1, top + height + 1), None, WHITE, 3)
     return picture
 
 

@@ -121,22 +121,30 @@ def convolution_of(network: nn.Sequential, stage: str) -> str | None:
 
 @torch.inference_mode()
 def convolve(
-    network: nn.Sequential, image: Tensor, stage: str, number: int, place: tuple[int, int] | None
+    network: nn.Sequential,
+    image: Tensor,
+    stage: str,
+    number: int = 0,
+    row: int | None = None,
+    column: int | None = None,
 ) -> Convolved:
     """Patch times filter, summed: one number of one map of the convolution called `stage`.
 
-    `image` is (1, C, H, W); `place` is (row, column) on the map and moved inside it where it
-    lies outside; None takes the place of the map's greatest value.
+    `image` is (1, C, H, W). A `number`, `row` or `column` that lies outside is moved inside;
+    without row and column it is the place of the map's greatest value.
     """
     inputs, module = image, network
     for name, module in network.named_children():
         if name == stage:
             break
         inputs = module(inputs)
-    found = module(inputs)[0, number]
+    maps = module(inputs)[0]
+    number = _within(number, maps.shape[0])
+    found = maps[number]
     height, width = found.shape
-    row, column = place or divmod(int(found.argmax()), width)
-    row, column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+    if row is None or column is None:
+        row, column = divmod(int(found.argmax()), width)
+    row, column = _within(row, height), _within(column, width)
 
     (tall, wide), (step, _), (edge, _) = module.kernel_size, module.stride, module.padding
     top, left = row * step, column * step
@@ -161,6 +169,10 @@ def convolve(
         map=found,
         frame=(top - edge, left - edge, tall, wide),
     )
+
+
+def _within(at: float, count: int) -> int:
+    return min(max(int(at), 0), count - 1)
 
 
 @dataclass(frozen=True)

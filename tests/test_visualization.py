@@ -146,7 +146,7 @@ def test_looking_changes_no_weight():
 def test_one_picture_is_enlarged_without_smoothing_and_its_place_framed():
     values = torch.zeros(7, 7)
     values[6, 6] = 1
-    picture = visualization.large_map(values, (2, 3))
+    picture = visualization.large_map(values, (2, 3, 1, 1))
     scale = visualization.large_scale(7)
     assert picture.size == (7 * scale, 7 * scale)
     assert picture.getpixel((7 * scale - 1, 7 * scale - 1)) == BRIGHT[:3]
@@ -155,7 +155,7 @@ def test_one_picture_is_enlarged_without_smoothing_and_its_place_framed():
 
 
 def test_a_frame_may_reach_over_the_edge():
-    picture = visualization.large_picture(torch.zeros(1, 4, 4), (-1, -1, 3, 3))
+    picture = visualization.large_inputs(torch.zeros(3, 4, 4), 0, (-1, -1, 3, 3))
     assert picture.size == (visualization.LARGE, visualization.LARGE)
 
 

@@ -27,7 +27,7 @@ PICTURE = torch.tensor([1.0, 4.0, 9.0, 16.0]).expand(1, 1, 4, 4)
 
 
 def test_patch_times_filter_is_what_one_works_out_by_hand():
-    found = walkthrough.convolve(_edge_finder(), PICTURE, "conv1", 0, (1, 2))
+    found = walkthrough.convolve(_edge_finder(), PICTURE, "conv1", 0, 1, 2)
     (product,) = found.strongest
     assert product.patch.tolist() == [[4, 9, 16]] * 3
     assert product.sum == 9 - 4
@@ -37,21 +37,22 @@ def test_patch_times_filter_is_what_one_works_out_by_hand():
 
 
 def test_over_the_edge_of_the_picture_there_are_zeros():
-    found = walkthrough.convolve(_edge_finder(), PICTURE, "conv1", 0, (0, 0))
+    found = walkthrough.convolve(_edge_finder(), PICTURE, "conv1", 0, 0, 0)
     assert found.strongest[0].patch.tolist() == [[0, 0, 0], [0, 1, 4], [0, 1, 4]]
     assert found.frame == (-1, -1, 3, 3)
 
 
 def test_without_a_place_the_greatest_value_is_taken_and_places_stay_on_the_map():
     network = _edge_finder()
-    assert walkthrough.convolve(network, PICTURE, "conv1", 0, None).total == 7.5
-    outside = walkthrough.convolve(network, PICTURE, "conv1", 0, (99, -5))
+    assert walkthrough.convolve(network, PICTURE, "conv1").total == 7.5
+    outside = walkthrough.convolve(network, PICTURE, "conv1", 0, 99, -5)
     assert (outside.row, outside.column) == (3, 0)
+    assert walkthrough.convolve(network, PICTURE, "conv1", 99).number == 0
 
 
 def test_a_number_is_followed_through_relu_and_pooling():
     network = _edge_finder()
-    start = walkthrough.convolve(network, PICTURE, "conv1", 0, (1, 2))
+    start = walkthrough.convolve(network, PICTURE, "conv1", 0, 1, 2)
     relu, pool = walkthrough.follow(network, PICTURE, start)
     assert (relu.stage, relu.values, relu.becomes) == ("relu1", (5.5,), 5.5)
     assert (pool.stage, pool.values, pool.becomes) == ("pool1", (5.5, 7.5, 5.5, 7.5), 7.5)
@@ -66,7 +67,7 @@ def test_in_every_network_the_parts_make_the_number(name):
     for stage, module in network.named_children():
         if not isinstance(module, nn.Conv2d):
             continue
-        found = walkthrough.convolve(network, image, stage, 3, (4, 5))
+        found = walkthrough.convolve(network, image, stage, 3, 4, 5)
         parts = sum(product.sum for product in found.strongest) + found.rest + found.bias
         assert parts == pytest.approx(found.map[4, 5].item(), abs=1e-4)
         assert found.total == pytest.approx(parts, abs=1e-4)
