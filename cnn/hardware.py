@@ -1,9 +1,11 @@
 """What this machine can do: which device, which precision, how many cores. Measured or asked."""
 
+import contextlib
 import functools
 import os
 import platform
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -33,6 +35,17 @@ def _container_share() -> int:
         return -(-int(quota) // int(period))
     except (OSError, ValueError):
         return 1024
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with so many threads inside; a page gives one to an answer, more to a training."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def precision(device: torch.device) -> torch.dtype:

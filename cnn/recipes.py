@@ -177,6 +177,7 @@ PRESETS: dict[str, Recipe] = {
     "cifar10-three-conv-wide": _THREE_CONV_WIDE,
     "mnist-98": replace(_QUICK_DIGITS, epochs=0.5),
     "mnist-99": _QUICK_DIGITS,
+    "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4, held_out=None),
     "cifar10-74": _QUICK_PHOTOS,
     "digits": Recipe(
         model="four-conv-norm",

@@ -89,7 +89,7 @@ def _widget(name: str, recipe: Recipe) -> gr.components.Component:
 
 def _plot(measure: str) -> gr.LinePlot:
     return gr.LinePlot(
-        pd.DataFrame({"step": [], measure: [], "split": []}),
+        pd.DataFrame({"step": [0], measure: [None], "split": ["training"]}),
         x="step",
         y=measure,
         color="split",
