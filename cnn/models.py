@@ -203,12 +203,18 @@ def four_conv_norm(dataset: Dataset, dropout: float = 0.3) -> nn.Sequential:
 def quick(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
     """Convolutions 24 (5x5) and 32 (3x3), 256 units: the least that learns digits well.
 
-    Our own, for runs of a few seconds.
+    Our own, for runs of a few seconds. It pools before ReLU, which gives the same numbers for a
+    quarter of the work.
     """
     return _sequence(
         [
             _normalize(dataset),
-            *_convolutions((dataset.channels, 24, 32), (5, 3), norm=False),
+            ("conv1", nn.Conv2d(dataset.channels, 24, 5, padding=2)),
+            ("pool1", nn.MaxPool2d(2)),
+            ("relu1", nn.ReLU()),
+            ("conv2", nn.Conv2d(24, 32, 3, padding=1)),
+            ("pool2", nn.MaxPool2d(2)),
+            ("relu2", nn.ReLU()),
             *_classifier(32 * (dataset.size // 4) ** 2, 256, len(dataset.classes), dropout),
         ]
     )

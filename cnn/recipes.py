@@ -39,6 +39,9 @@ class Recipe:
     momentum: float = _field(
         0.9, "share of the last step kept (Adam: its first beta)", within=(0, 0.9999)
     )
+    second_momentum: float = _field(
+        0.999, "Adam's second beta: share of the squared gradients kept", within=(0, 0.999999)
+    )
     weight_decay: float = _field(0.0, "pull of the weights towards zero", within=(0, 10))
     norm_rate: float = _field(
         1.0, "learning rate of batch norm's biases, in learning rates", within=(0, 1_000)
@@ -148,6 +151,7 @@ _QUICK_DIGITS = Recipe(
     batch_size=256,
     learning_rate=0.01,
     momentum=0.7,
+    second_momentum=0.9,
     schedule="one-cycle",
     held_out=5_000,
 )
