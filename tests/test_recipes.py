@@ -10,29 +10,22 @@ from cnn.datasets import DATASETS
 from cnn.models import MODELS
 from cnn.recipes import PRESETS, Recipe
 
+TYPES = {field.name: str(field.type) for field in dataclasses.fields(Recipe)}
+
+
+def _within(name: str, low: float, high: float) -> float:
+    third = low + (high - low) / 3
+    return int(third) if "int" in TYPES[name] else third
+
+
 EVERY_FIELD = Recipe(
     dataset="synthetic",
     model="two-conv-dropout",
-    epochs=0.25,
-    batch_size=37,
     optimizer="adamw",
-    learning_rate=3.3e-5,
-    momentum=0.0,
-    weight_decay=1e-7,
-    norm_rate=2.5,
     schedule="one-cycle",
-    warmup=0.0,
-    dropout=0.0,
     augmentation=("warp", "thickness"),
-    synthetic=12,
-    label_smoothing=0.1,
-    average=0.999,
-    clip=1.5,
-    patience=3,
-    held_out=7,
-    seed=2**63 - 1,
-    claim=0.5,
     default=True,
+    **{name: _within(name, low, high) for name, low, high in recipes._RANGES},
 )
 
 
@@ -93,11 +86,7 @@ def test_a_value_that_no_run_can_have_is_named_with_what_to_choose(field, value)
 
 
 def test_every_number_of_a_recipe_has_its_range():
-    numbers = {
-        field.name
-        for field in dataclasses.fields(Recipe)
-        if any(kind in str(field.type) for kind in ("int", "float"))
-    }
+    numbers = {name for name, kind in TYPES.items() if "int" in kind or "float" in kind}
     assert numbers == {one.name for one in dataclasses.fields(Recipe) if one.metadata["within"]}
 
 
