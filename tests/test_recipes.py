@@ -10,12 +10,14 @@ from cnn.datasets import DATASETS
 from cnn.models import MODELS
 from cnn.recipes import PRESETS, Recipe
 
-TYPES = {field.name: str(field.type) for field in dataclasses.fields(Recipe)}
+FIELDS = dataclasses.fields(Recipe)
 
 
-def _within(name: str, low: float, high: float) -> float:
+def _within(field: dataclasses.Field) -> float:
+    """A third of the way from the lowest number a field may be to the highest."""
+    low, high = field.metadata["within"]
     third = low + (high - low) / 3
-    return int(third) if "int" in TYPES[name] else third
+    return int(third) if "int" in str(field.type) else third
 
 
 EVERY_FIELD = Recipe(
@@ -25,7 +27,7 @@ EVERY_FIELD = Recipe(
     schedule="one-cycle",
     augmentation=("warp", "thickness"),
     default=True,
-    **{name: _within(name, low, high) for name, low, high in recipes._RANGES},
+    **{field.name: _within(field) for field in FIELDS if field.metadata["within"]},
 )
 
 
@@ -85,14 +87,11 @@ def test_a_value_that_no_run_can_have_is_named_with_what_to_choose(field, value)
     assert "Choose" in sentence
 
 
-def test_every_number_of_a_recipe_has_its_range():
-    numbers = {name for name, kind in TYPES.items() if "int" in kind or "float" in kind}
-    assert numbers == {one.name for one in dataclasses.fields(Recipe) if one.metadata["within"]}
-
-
-def test_every_field_says_what_it_is():
-    for field in dataclasses.fields(Recipe):
-        assert field.metadata["help"], field.name
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_field_says_what_it_is_and_a_number_how_far_it_goes(field):
+    assert field.metadata["help"]
+    is_number = any(kind in str(field.type) for kind in ("int", "float"))
+    assert bool(field.metadata["within"]) == is_number
 
 
 def test_synthetic_digits_do_not_join_photographs():
