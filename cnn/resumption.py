@@ -3,6 +3,7 @@
 The working file holds the optimizer's memory beside the weights; it is no checkpoint.
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def put_aside(run: Run, path: str | Path) -> None:
         torch.save(state, beside)
         beside.replace(path)
     except (OSError, RuntimeError) as fault:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise UserError(
             f"The run could not be put aside in {str(path)!r} ({fault}). Free some space there."
         ) from fault

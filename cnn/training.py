@@ -96,6 +96,7 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
     splits = splits or datasets.load(dataset, recipe.held_out)
     device = device or hardware.device()
     generator = torch.Generator().manual_seed(recipe.seed)
+    begun = time.perf_counter()
     if recipe.synthetic:
         splits = splits._replace(train=_with_synthetic(splits.train, recipe))
     if recipe.batch_size > len(splits.train):
@@ -106,8 +107,8 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
     torch.manual_seed(recipe.seed)
     network = models.build(recipe.model, dataset, recipe.dropout)
     network.to(device, memory_format=torch.channels_last)
-    begun = time.perf_counter()
     models.prepare(network, evaluation.to_float(splits.train.images[:PREPARED], device))
+    prepared = time.perf_counter() - begun
     return Run(
         recipe=recipe,
         splits=splits,
@@ -118,7 +119,7 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
         mirrored=torch.rand(len(splits.train), generator=generator) < 0.5,
         device=device,
         precision=hardware.precision(device),
-        seconds=time.perf_counter() - begun,
+        seconds=prepared,
         steps=max(1, round(recipe.epochs * _steps_an_epoch(splits.train, recipe))),
     )
 
