@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from cnn.page import draw, parts, photo
+from cnn.page import draw, inside, parts, photo, probabilities
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -27,9 +27,12 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
         title="CNN Playground", analytics_enabled=False, delete_cache=(3600, 3600)
     ) as blocks:
         parts.masthead()
+        subject = gr.State(parts.opening())
         with gr.Tabs():
-            draw.tab(folder)
-            photo.tab(folder)
+            draw.tab(folder, subject)
+            photo.tab(folder, subject)
+            probabilities.tab(folder, subject)
+            inside.tab(folder, subject)
     return blocks.queue(max_size=40)
 
 

@@ -41,6 +41,13 @@ function changed() {
   else showNothing();
 }
 
+// The other tabs look at what stands here when the pen is lifted.
+function settled() {
+  if (!strokes.length) return;
+  props.value = structuredClone(strokes);
+  trigger("stroke_end");
+}
+
 new ResizeObserver(() => {
   const side = Math.round(pad.clientWidth * window.devicePixelRatio);
   if (!side || side === pad.width) return;
@@ -118,6 +125,7 @@ function penUp(event) {
   pointer = null;
   answerSection.querySelector(".headline").removeAttribute("aria-busy");
   changed();
+  settled();
 }
 
 pad.addEventListener("pointerdown", penDown);
@@ -142,6 +150,7 @@ function undo() {
   if (written) wipe();
   strokes.pop();
   changed();
+  settled();
 }
 
 function write(digit) {
@@ -152,6 +161,7 @@ function write(digit) {
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
     strokes = whole;
     changed();
+    settled();
     return;
   }
   const count = whole.flat().length;
@@ -164,7 +174,8 @@ function write(digit) {
       points -= stroke.length;
     }
     changed();
-    if (!done) written.frame = requestAnimationFrame(step);
+    if (done) settled();
+    else written.frame = requestAnimationFrame(step);
   };
   written.frame = requestAnimationFrame(step);
 }

@@ -184,6 +184,12 @@ class Collection:
             self._loaded[name] = load(self._paths[name])
         return self._loaded[name]
 
+    def chosen(self, dataset: str, name: str | None) -> tuple[str, Checkpoint]:
+        """The network of that name if it is for the data set, else the default one for it."""
+        names = self.names(dataset)
+        name = name if name in names else names[0]
+        return name, self.named(name)
+
     def all(self, dataset: str) -> dict[str, Checkpoint]:
         """All networks for a data set by their names, the default one first."""
         return {name: self.named(name) for name in self.names(dataset)}

@@ -27,9 +27,19 @@ def ink(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
     the others is left out. Nothing drawn gives zeros.
     """
     picture = np.zeros((SIDE, SIDE), np.float32)
+    box = fitted(strokes, width, softness)
+    if box.any():
+        column, row = PIXELS[:2] @ box.ravel() / box.sum()
+        column, row = (GAP + min(max(round(MIDDLE - at), -GAP), GAP) for at in (column, row))
+        picture[row : row + BOX, column : column + BOX] = box
+    return picture
+
+
+def fitted(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
+    """The ink of `ink` before it is centred: (20, 20), its longer side filled."""
     strokes = _without_specks([_points(stroke) for stroke in strokes if len(stroke)])
     if not strokes:
-        return picture
+        return np.zeros((BOX, BOX), np.float32)
     strokes = _thinned(strokes)
     points = np.concatenate(strokes)
     low, high = points.min(0), points.max(0)
@@ -40,12 +50,7 @@ def ink(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
     ends = np.cumsum([len(stroke) for stroke in strokes]) - 1
     start, end = np.delete(points, ends, 0), np.delete(points, np.r_[0, ends[:-1] + 1], 0)
     distance = _distance(start.astype(np.float32), end.astype(np.float32))
-    box = np.clip((width / 2 - distance) / softness + 0.5, 0, 1)
-
-    column, row = PIXELS[:2] @ box.ravel() / box.sum()
-    column, row = (GAP + min(max(round(MIDDLE - at), -GAP), GAP) for at in (column, row))
-    picture[row : row + BOX, column : column + BOX] = box
-    return picture
+    return np.clip((width / 2 - distance) / softness + 0.5, 0, 1)
 
 
 def _points(stroke) -> np.ndarray:

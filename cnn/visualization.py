@@ -182,9 +182,9 @@ def large_map(values: Tensor, frame: Frame | None = None) -> Image.Image:
     return _large(from_black(values, values.min().item(), values.max().item()), frame)
 
 
-def large_picture(image: Tensor) -> Image.Image:
+def large_picture(image: Tensor, frame: Frame | None = None) -> Image.Image:
     """A picture (1 or 3, H, W) in [0, 1], enlarged."""
-    return _large(_pixels(image))
+    return _large(_pixels(image), frame)
 
 
 def large_inputs(inputs: Tensor, channel: int, frame: Frame) -> Image.Image:

@@ -4,9 +4,13 @@ import itertools
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional
+
+from cnn import models, strokes
 
 STRONGEST = 3
 
@@ -59,6 +63,9 @@ def _kind(module: nn.Module) -> str:
 
 
 _KINDS = {
+    models.ToColor32: "32 x 32 pixels of three colours",
+    models.Normalize: "from [0, 1] to about zero",
+    models.Scale: "all made smaller",
     nn.BatchNorm2d: "evens out each map",
     nn.ReLU: "keeps what is positive",
     nn.GELU: "keeps what is positive, softly",
@@ -84,9 +91,9 @@ class Convolved:
     """How a convolution `stage` made the number at `row`, `column` of map `number`.
 
     `strongest` are the channels that count most and `rest` the sum of all others; with `bias`
-    they make `total`. `channel` and `map` are the strongest input channel and the stage's map,
-    both (H, W); `frame` is the patch on that channel: row, column, height, width, and may
-    reach over its edge, where there are zeros.
+    they make `total`. `filter` is (C, k, k), `inputs` what it looks at, (C, H, W), and `map`
+    all that it makes of it, (H, W). `frame` is the patch on the inputs: row, column, height,
+    width, and may reach over its edge, where there are zeros. The filter moves on by `step`.
     """
 
     stage: str
@@ -101,12 +108,22 @@ class Convolved:
     inputs: Tensor
     map: Tensor
     frame: tuple[int, int, int, int]
+    step: int
+
+    def over(self, row: int, column: int) -> tuple[int, int]:
+        """The place on the map whose patch has that pixel of the inputs in its middle."""
+        top, left, height, width = self.frame
+        edge = self.row * self.step - top, self.column * self.step - left
+        return (
+            (row + edge[0] - height // 2) // self.step,
+            (column + edge[1] - width // 2) // self.step,
+        )
 
 
-def convolution_of(network: nn.Sequential, stage: str) -> str | None:
+def convolution_of(network: nn.Sequential, stage: str | None = None) -> str | None:
     """The convolution whose filters number the maps of a stage: it, or the last one before it.
 
-    None where a block of several made them.
+    Without a stage it is the first one. None where there is none yet, or a block of several.
     """
     found = None
     for name, module in network.named_children():
@@ -114,7 +131,7 @@ def convolution_of(network: nn.Sequential, stage: str) -> str | None:
             found = name
         elif isinstance(module, nn.Sequential):
             found = None
-        if name == stage:
+        if name == stage or (stage is None and found):
             return found
     return None
 
@@ -168,6 +185,7 @@ def convolve(
         inputs=inputs[0],
         map=found,
         frame=(top - edge, left - edge, tall, wide),
+        step=step,
     )
 
 
@@ -246,3 +264,41 @@ def softmax(logits: tuple[float, ...], temperature: float) -> Softmax:
     best, second, *_ = sorted(shares, reverse=True)
     entropy = -sum(share * math.log2(share) for share in shares if share)
     return Softmax(scaled, exponentials, total, shares, abs(entropy), best - second)
+
+
+@dataclass(frozen=True)
+class Centring:
+    """What becomes of a drawing, each (28, 28) in [0, 1].
+
+    `drawn` is the pad seen at that size, `fitted` the ink enlarged to 20 x 20 and put in the
+    middle. Moving its centre of mass, `mass` (row, column), to the middle makes `centred`.
+    """
+
+    drawn: Tensor
+    fitted: Tensor
+    mass: tuple[float, float]
+    centred: Tensor
+
+
+def centring(drawn: list) -> Centring:
+    """Follow strokes, which lie in the unit square, on their way to the network."""
+    centred = torch.from_numpy(strokes.ink(drawn))
+    fitted = functional.pad(torch.from_numpy(strokes.fitted(drawn)), (strokes.GAP,) * 4)
+    places = torch.arange(strokes.SIDE).float()
+    weight = fitted.sum().clamp(min=1e-12)
+    mass = (fitted.sum(1) @ places / weight).item(), (fitted.sum(0) @ places / weight).item()
+    return Centring(_as_drawn(drawn), fitted, mass, centred)
+
+
+def _as_drawn(drawn: list) -> Tensor:
+    """The pad as it is, seen through 28 x 28 pixels, with MNIST's pen."""
+    fine, side = 8, strokes.SIDE
+    sheet = Image.new("L", (side * fine,) * 2)
+    pen = ImageDraw.Draw(sheet)
+    radius = strokes.PEN * fine / 2
+    for stroke in drawn:
+        points = [(x * side * fine, y * side * fine) for x, y in stroke]
+        pen.line(points, 255, round(2 * radius), "curve")
+        for x, y in points:
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), 255)
+    return torch.from_numpy(np.asarray(sheet.reduce(fine), np.float32) / 255)

@@ -5,6 +5,7 @@ import shutil
 
 import gradio as gr
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -13,6 +14,16 @@ import app
 from cnn import UserError, checkpoints, handwriting
 from cnn.datasets import CIFAR10
 from cnn.page import parts
+
+ENDPOINTS = [
+    "/attribution",
+    "/classify_digit",
+    "/classify_photo",
+    "/feature_maps",
+    "/filters",
+    "/network_stages",
+    "/probabilities",
+]
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +91,39 @@ def test_a_file_of_the_server_cannot_be_named_as_a_photograph(address, photograp
     assert "probabilities" not in answer
 
 
-def test_the_two_endpoints_are_the_whole_api_and_are_described(client):
+def test_the_endpoints_are_named_and_described(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert sorted(endpoints) == ["/classify_digit", "/classify_photo"]
-    assert all("probabilities" in endpoint["description"] for endpoint in endpoints.values())
+    assert sorted(endpoints) == ENDPOINTS
+    assert all(len(endpoint["description"]) > 40 for endpoint in endpoints.values())
+
+
+@pytest.mark.parametrize("digit", [0, 7])
+def test_what_is_inside_can_be_asked_for_as_numbers(client, digit):
+    strokes = handwriting.specimen(digit)
+    network = client.predict(strokes, api_name="/probabilities")
+    name = next(iter(network))
+    stages = client.predict(name, api_name="/network_stages")
+    maps = np.array(client.predict(stages[1]["name"], strokes, api_name="/feature_maps"))
+    assert list(maps.shape) == list(stages[1]["shape"])
+    counted = np.array(client.predict(str(digit), "occlusion", strokes, api_name="/attribution"))
+    assert counted.shape == (28, 28)
+    assert abs(counted.max()) > abs(counted.min())
+    assert np.array(client.predict(name, api_name="/filters")).ndim == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "endpoint"),
+    [
+        (["magic", [[[0, 0]]]], "feature_maps"),
+        (["3", "magic", [[[0, 0]]]], "attribution"),
+        (["eleven", "occlusion", [[[0, 0]]]], "attribution"),
+        (["magic"], "filters"),
+        (["magic"], "network_stages"),
+    ],
+)
+def test_what_is_not_inside_is_told_in_words(client, asked, endpoint):
+    with pytest.raises(AppError, match="There is no .*Choose"):
+        client.predict(*asked, api_name=f"/{endpoint}")
 
 
 def test_the_pad_gets_bars_pixels_and_words(address):
@@ -99,7 +139,7 @@ def test_the_pad_answers_nonsense_with_a_sentence(address, drawing):
 
 
 def test_without_checkpoints_each_tab_says_which_command_makes_one(tmp_path):
-    page = json.dumps(app.page(tmp_path).get_config_file())
+    page = json.dumps(app.page(tmp_path).get_config_file(), default=str)
     assert "python -m cnn train --dataset mnist" in page
     assert "python -m cnn train --dataset cifar10" in page
 

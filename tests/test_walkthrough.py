@@ -9,6 +9,7 @@ from torch import nn
 from cnn import models, walkthrough
 from cnn.datasets import DATASETS
 from cnn.models import MODELS
+from cnn.preprocessing import digit_from_strokes
 
 
 def _edge_finder() -> nn.Sequential:
@@ -34,6 +35,15 @@ def test_patch_times_filter_is_what_one_works_out_by_hand():
     assert (found.rest, found.bias, found.total) == (0, 0.5, 5.5)
     assert found.map[1].tolist() == [1.5, 3.5, 5.5, 7.5]
     assert found.frame == (0, 1, 3, 3)
+
+
+@pytest.mark.parametrize("name", ["two-conv-dropout", "quick-whitened", "three-conv-norm"])
+def test_a_place_on_the_inputs_leads_to_the_number_whose_patch_it_is_the_middle_of(name):
+    network = models.build(name, DATASETS["cifar10"]).eval()
+    stage = walkthrough.convolution_of(network)
+    start = walkthrough.convolve(network, torch.rand(1, 3, 32, 32), stage, 0, 6, 7)
+    top, left, height, width = start.frame
+    assert start.over(top + height // 2, left + width // 2) == (6, 7)
 
 
 def test_over_the_edge_of_the_picture_there_are_zeros():
@@ -119,3 +129,19 @@ def test_softmax_by_hand_is_torchs():
 def test_entropy_is_zero_for_certainty_and_greatest_for_no_idea():
     assert walkthrough.softmax((5000.0, 0.0), 1).entropy == 0
     assert walkthrough.softmax((1.0,) * 8, 1).entropy == pytest.approx(math.log2(8))
+
+
+def test_a_small_drawing_in_a_corner_is_fitted_and_then_moved_by_its_mass():
+    drawn = [[[at / 10, y] for at in (1, 2)] for y in (0.1, 0.2)] + [[[0.1, 0.1], [0.1, 0.2]]]
+    found = walkthrough.centring(drawn)
+    assert torch.equal(found.centred, digit_from_strokes(drawn)[0, 0])
+    assert found.drawn[10:].max() == 0 and found.drawn[:10].max() == 1
+    inked = found.fitted.nonzero()
+    assert inked.amin(0).tolist() == [4, 4] and inked.amax(0).tolist() == [23, 23]
+    moved = [round(13.5 - at) for at in found.mass]
+    assert torch.equal(found.fitted.roll(moved, (0, 1)), found.centred)
+
+
+def test_nothing_drawn_stays_nothing():
+    found = walkthrough.centring([])
+    assert not any(picture.any() for picture in (found.drawn, found.fitted, found.centred))

@@ -5,18 +5,14 @@ from pathlib import Path
 
 import gradio as gr
 
-from cnn import UserError, checkpoints, handwriting, hardware
+from cnn import UserError, checkpoints, hardware
 from cnn.checkpoints import Checkpoint
 from cnn.page import parts
 from cnn.prediction import predict
 from cnn.preprocessing import digit_from_strokes
 
-MARGIN = 0.14
 
-Strokes = list[list[list[float]]]
-
-
-def tab(folder: Path) -> None:
+def tab(folder: Path, subject: gr.State) -> None:
     """Add the tab, answering with the digit network that is the folder's default."""
     with gr.Tab("Draw", id="draw"):
         try:
@@ -24,14 +20,15 @@ def tab(folder: Path) -> None:
         except UserError as error:
             parts.missing(error)
             return
-        _pad(checkpoint)
+        pad = _pad(checkpoint)
+        _settle(pad, subject)
         _endpoint(checkpoint)
 
 
-def _pad(checkpoint: Checkpoint) -> None:
+def _pad(checkpoint: Checkpoint) -> gr.HTML:
     turns = threading.BoundedSemaphore(hardware.cores())
 
-    def look(drawing: Strokes) -> dict:
+    def look(drawing: parts.Strokes) -> dict:
         try:
             image = digit_from_strokes(drawing)
         except UserError as error:
@@ -39,14 +36,14 @@ def _pad(checkpoint: Checkpoint) -> None:
         with turns:
             return parts.answer(predict(checkpoint, image), image)
 
-    parts.answer_panel(
+    return parts.answer_panel(
         checkpoint,
         before=parts.asset("pad.html"),
         script=parts.asset("pad.js"),
         css_template=parts.asset("pad.css"),
         server_functions=[look],
-        specimens={digit: _specimen(int(digit)) for digit in checkpoint.card.classes},
-        opening="3",
+        specimens={digit: parts.specimen(int(digit)) for digit in checkpoint.card.classes},
+        opening=str(parts.OPENING),
         invitation="Draw a digit. The answer follows your pen.",
         sees="Your strokes, fitted and centred as its training digits were.",
         museum="Each bar is the share of belief that the network gives to one digit, and it "
@@ -55,16 +52,24 @@ def _pad(checkpoint: Checkpoint) -> None:
     )
 
 
-def _specimen(digit: int) -> Strokes:
-    """One of our digits for the pad: in its unit square, with a margin all around."""
-    return [
-        [[round(MARGIN + (1 - 2 * MARGIN) * float(at), 4) for at in point] for point in stroke]
-        for stroke in handwriting.specimen(digit)
-    ]
+def _settle(pad: gr.HTML, subject: gr.State) -> None:
+    def settle(drawing: parts.Strokes) -> parts.Subject:
+        with parts.toast():
+            return parts.drawing(drawing)
+
+    pad.stroke_end(
+        settle,
+        pad,
+        subject,
+        queue=False,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:
-    def classify_digit(strokes: Strokes) -> dict[str, object]:
+    def classify_digit(strokes: parts.Strokes) -> dict[str, object]:
         with parts.toast():
             return parts.result(predict(checkpoint, digit_from_strokes(strokes)))
 

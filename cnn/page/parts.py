@@ -1,15 +1,19 @@
 """What the tabs share: the look, the toast for people's errors, and the panel with the answer."""
 
+import base64
 import html
+import io
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 from torch import Tensor
 
-from cnn import UserError, datasets
+from cnn import UserError, datasets, handwriting, preprocessing, visualization
 from cnn.checkpoints import Checkpoint
 from cnn.prediction import Prediction
 
@@ -72,6 +76,59 @@ THEME = gr.themes.Base(
 )
 
 
+Strokes = list[list[list[float]]]
+
+OPENING = 3
+MARGIN = 0.14
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a visitor has drawn or shown last, and all tabs look at.
+
+    `views` is float32 (V, C, H, W) in [0, 1], of the pictures of the data set of that name;
+    `strokes` is the drawing, None for a photograph.
+    """
+
+    dataset: str
+    views: Tensor
+    strokes: Strokes | None = None
+
+    @property
+    def image(self) -> Tensor:
+        """The first view of it: (1, C, H, W)."""
+        return self.views[:1]
+
+
+def drawing(strokes: Strokes) -> Subject:
+    """A drawing as the subject. A `UserError` says what is wrong with the strokes."""
+    return Subject("mnist", preprocessing.digit_from_strokes(strokes), strokes)
+
+
+def photograph(path: str) -> Subject:
+    """A picture file as the subject. A `UserError` says what is wrong with it."""
+    photo = preprocessing.open_photo(path)
+    return Subject("cifar10", preprocessing.views_from_photo(photo, datasets.CIFAR10))
+
+
+def given(strokes: Strokes | None, photo: dict | None) -> Subject:
+    """The subject of a call from outside: an uploaded photo, else the strokes."""
+    return photograph(photo["path"]) if photo else drawing(strokes)
+
+
+def opening() -> Subject:
+    """What there is to look at before a visitor has done anything: a digit of ours."""
+    return drawing(specimen(OPENING))
+
+
+def specimen(digit: int) -> Strokes:
+    """One of our digits for the pad: in its unit square, with a margin all around."""
+    return [
+        [[round(MARGIN + (1 - 2 * MARGIN) * float(at), 4) for at in point] for point in stroke]
+        for stroke in handwriting.specimen(digit)
+    ]
+
+
 def asset(name: str) -> str:
     """The text of a file in `assets/`."""
     return (ASSETS / name).read_text(encoding="utf-8")
@@ -84,6 +141,44 @@ def masthead() -> gr.HTML:
         "<p>Draw or show something, and watch a convolutional network make up its mind.</p>"
         "</header>",
         apply_default_css=False,
+    )
+
+
+def heading(title: str, text: str) -> gr.HTML:
+    """A view's name and its label on the wall: two sentences."""
+    return gr.HTML(
+        f"<h2>{html.escape(title)}</h2><p class='museum'>{html.escape(text)}</p>",
+        elem_classes="heading",
+        apply_default_css=False,
+    )
+
+
+def picture(alternative: str, kind: str) -> gr.Image:
+    """A place for a picture that can be downloaded, its text alternative, and its CSS class."""
+    return gr.Image(
+        type="pil",
+        image_mode=None,
+        format="png",
+        interactive=False,
+        buttons=["download"],
+        show_label=False,
+        container=False,
+        alt_text=alternative,
+        elem_classes=f"picture {kind}",
+    )
+
+
+def glance(subject: Subject, prediction: Prediction) -> str:
+    """The subject in small beside what the network says of it, as HTML."""
+    buffer = io.BytesIO()
+    visualization.large_picture(subject.image[0]).save(buffer, "PNG")
+    pixels = base64.b64encode(buffer.getvalue()).decode()
+    label, words = _in_words(prediction)
+    share = f"{math.floor(prediction.probability * 1000) / 10:.1f} %" if label else ""
+    return (
+        f"<div class='glance'><img alt='What is looked at' src='data:image/png;base64,{pixels}'>"
+        f"<span class='label'>{label}</span><span class='share'>{share}</span>"
+        f"<span class='words'>{words}</span></div>"
     )
 
 

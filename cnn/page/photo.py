@@ -16,7 +16,7 @@ EXAMPLES = parts.ASSETS / "examples"
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def tab(folder: Path) -> None:
+def tab(folder: Path, subject: gr.State) -> None:
     """Add the tab, answering with the photograph network that is the folder's default."""
     with gr.Tab("Photo", id="photo"):
         try:
@@ -28,7 +28,7 @@ def tab(folder: Path) -> None:
             with gr.Column(elem_classes="stand"):
                 photo = _frame()
             answer = _panel(checkpoint)
-        _answer_to(photo, answer, checkpoint)
+        _answer_to(photo, answer, checkpoint, subject)
         _endpoint(checkpoint)
 
 
@@ -69,20 +69,21 @@ def _panel(checkpoint: Checkpoint) -> gr.HTML:
     )
 
 
-def _answer_to(photo: gr.Image, answer: gr.HTML, checkpoint: Checkpoint) -> None:
-    def look(upload: dict | None) -> dict | None:
+def _answer_to(photo: gr.Image, answer: gr.HTML, checkpoint: Checkpoint, subject: gr.State) -> None:
+    def look(upload: dict | None) -> tuple:
         if upload is None:
-            return None
+            return None, gr.skip()
         with parts.toast():
             opened = open_photo(upload["path"])
         views = views_from_photo(opened, CIFAR10)
         note = describe_photo(opened, CIFAR10)
-        return parts.answer(predict(checkpoint, views), views, note)
+        shown = parts.answer(predict(checkpoint, views), views, note)
+        return shown, parts.Subject(CIFAR10.name, views)
 
     shown = photo.change(
         look,
         photo,
-        answer,
+        [answer, subject],
         preprocess=False,
         show_progress="hidden",
         trigger_mode="always_last",

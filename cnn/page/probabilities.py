@@ -1,0 +1,220 @@
+"""The tab Probabilities: every network's opinion, softmax by hand, and why digits are centred."""
+
+import html
+import math
+from pathlib import Path
+
+import gradio as gr
+import torch
+from gradio import FileData
+from PIL.Image import Image
+
+from cnn import UserError, checkpoints, datasets, prediction, visualization
+from cnn.checkpoints import Checkpoint, Collection
+from cnn.page import parts
+from cnn.page.parts import Subject
+from cnn.prediction import SURE, Prediction, predict
+from cnn.walkthrough import Centring, Softmax, centring, softmax
+
+COOLEST, HOTTEST = 0.1, 10.0
+OPINIONS = (
+    "Each row is one network's belief in each class, the last row the mean of all. Show something "
+    "doubtful and watch where they part: the mean is often right where one of them is wrong."
+)
+SOFTMAX = (
+    "The network answers with one number a class, its logits; softmax makes shares of them. Turn "
+    "up the temperature and every class gets a chance, turn it down and the best takes all."
+)
+CENTRED = (
+    "MNIST's digits were fitted into 20 x 20 pixels and centred by their mass, so a network "
+    "expects that. Draw small and in a corner, and compare what it says with and without."
+)
+STEPS = ("as drawn, on 28 x 28", "fitted into 20 x 20", "its centre of mass", "moved to the middle")
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def tab(folder: Path, subject: gr.State) -> None:
+    """Add the tab, asking the networks of a folder about the visitor's subject."""
+    with gr.Tab("Probabilities", id="probabilities", elem_classes="inside") as shown:
+        try:
+            checkpoints.default(folder, "mnist")
+        except UserError as error:
+            parts.missing(error)
+            return
+        networks = Collection(folder)
+        parts.heading("Every network's opinion", OPINIONS)
+        table = gr.HTML(apply_default_css=False)
+        network, temperature, mark, sums = _softmax(networks, subject)
+        centred = _centred(networks, [subject, network])
+        _endpoint(networks)
+
+    def look(subject: Subject, name: str | None) -> tuple:
+        names = networks.names(subject.dataset)
+        name, checkpoint = networks.chosen(subject.dataset, name)
+        opinions = prediction.opinions(networks.all(subject.dataset), subject.views)
+        fitted = round(checkpoint.card.temperature, 2)
+        return (
+            _opinions(opinions, checkpoint.card.classes),
+            gr.update(choices=names, value=name),
+            fitted,
+            _fitted(fitted),
+            _by_hand(checkpoint, subject, fitted),
+        )
+
+    outputs = [table, network, temperature, mark, sums]
+    for opened in (shown.select, network.input):
+        looked = opened(look, [subject, network], outputs, **QUIET)
+        looked.then(*centred, **QUIET)
+
+
+def _opinions(rows: dict[str, tuple[float, ...]], classes: tuple[str, ...]) -> str:
+    """Networks x classes as a table, each share on its colour, as HTML."""
+    head = "".join(
+        f"<th scope='col'><span class='{'long' * (len(name) > 1)}'>{html.escape(name)}</span></th>"
+        for name in classes
+    )
+    body = "".join(
+        f"<tr><th scope='row'>{html.escape(name)}</th>{''.join(map(_share, shares))}</tr>"
+        for name, shares in rows.items()
+    )
+    return f"<table class='beliefs'><thead><tr><th></th>{head}</tr></thead>{body}</table>"
+
+
+def _share(share: float) -> str:
+    color = visualization.from_black(torch.tensor(share), 0, 1).tolist()
+    ink = "#000" if share > 0.6 else "#fff"
+    ground = ",".join(map(str, color))
+    return (
+        f"<td style='background:rgb({ground});color:{ink}'>{math.floor(1000 * share) / 10:.1f}</td>"
+    )
+
+
+def _softmax(networks: Collection, subject: gr.State) -> tuple:
+    """Softmax by hand; gives the network, the temperature, its mark and the sums."""
+    parts.heading("Softmax by hand", SOFTMAX)
+    with gr.Row(elem_classes="controls"):
+        network = gr.Dropdown([], label="Network", elem_classes="choice", min_width=200)
+        with gr.Column():
+            temperature = gr.Slider(COOLEST, HOTTEST, 1.0, step=0.01, label="Temperature")
+            mark = gr.HTML(apply_default_css=False)
+    sums = gr.HTML(apply_default_css=False)
+
+    def warm(subject: Subject, name: str, temperature: float) -> str:
+        with parts.toast():
+            checkpoint = networks.chosen(subject.dataset, name)[1]
+            return _by_hand(checkpoint, subject, _checked(temperature))
+
+    asked = [subject, network, temperature]
+    temperature.input(warm, asked, sums, queue=False, trigger_mode="always_last", **QUIET)
+    return network, temperature, mark, sums
+
+
+def _checked(temperature: float) -> float:
+    if not COOLEST <= temperature <= HOTTEST:
+        raise UserError(f"A temperature of {temperature} is out of range. Choose from 0.1 to 10.")
+    return temperature
+
+
+def _by_hand(checkpoint: Checkpoint, subject: Subject, temperature: float) -> str:
+    logits = tuple(prediction.logits(checkpoint, subject.views).tolist())
+    found = softmax(logits, temperature)
+    best = max(found.probabilities)
+    rows = "".join(
+        f"<tr class='{'best' * (row[-1] == best)}' style='--share:{row[-1]:.4f}'>"
+        f"<th scope='row'>{html.escape(name)}</th><td>{row[0]:.2f}</td><td>{row[1]:.2f}</td>"
+        f"<td>{row[2]:.4f}</td><td>{100 * row[3]:.2f} %<i></i></td></tr>".replace(">-", ">−")
+        for name, *row in zip(
+            checkpoint.card.classes,
+            logits,
+            found.scaled,
+            found.exponentials,
+            found.probabilities,
+            strict=True,
+        )
+    )
+    head = "<th></th><th>logit</th><th>less the greatest, by temperature</th><th>e to that</th>"
+    return (
+        f"<table class='by-hand'><thead><tr>{head}<th>by the sum</th></tr></thead>{rows}"
+        f"<tfoot><tr><th>sum</th><td></td><td></td><td>{found.sum:.4f}</td><td>100 %</td></tr>"
+        f"</tfoot></table>{_meaning(found, predict(checkpoint, subject.views))}"
+    )
+
+
+def _fitted(temperature: float) -> str:
+    at = (temperature - COOLEST) / (HOTTEST - COOLEST)
+    return (
+        f"<p class='fitted'><i style='--at:{at:.4f}'></i>{temperature:.2f} is this network's own: "
+        "with it, of the pictures it is 90 % sure of it is right on nine in ten.</p>"
+    )
+
+
+def _meaning(found: Softmax, said: Prediction) -> str:
+    most = math.log2(len(found.probabilities))
+    return (
+        "<dl class='meaning'>"
+        f"<dt>Entropy {found.entropy:.2f} bits</dt><dd>How undecided this is: 0 for certainty, "
+        f"{most:.2f} for no idea at all.</dd>"
+        f"<dt>Margin {100 * found.margin:.1f} points</dt><dd>How far the best class is ahead of "
+        "the second; near 0 it is a toss-up.</dd>"
+        f"<dt>Verdict: {said.verdict}</dt><dd>{_VERDICTS[said.verdict]}</dd></dl>"
+    )
+
+
+_VERDICTS = {
+    "empty": "There is nothing on the picture, so all classes get the same share.",
+    "sure": f"At the network's own temperature the best class has {100 * SURE:.0f} % or more.",
+    "unsure": f"At the network's own temperature no class reaches {100 * SURE:.0f} %.",
+    "unfamiliar": "All logits are lower than those of nearly all pictures of its own kind, so it "
+    "is probably none of the classes, however sure the shares look.",
+}
+
+
+def _centred(networks: Collection, asked: list) -> tuple:
+    """What centring does to a drawing; gives what to draw."""
+    with gr.Column(elem_classes="inside") as whole:
+        parts.heading("With and without centring", CENTRED)
+        with gr.Row(elem_classes="quartet"):
+            pictures = [parts.picture(text, "large still") for text in STEPS]
+        table = gr.HTML(apply_default_css=False)
+
+    def draw(subject: Subject, name: str) -> tuple:
+        if subject.strokes is None:
+            return gr.update(visible=False), *[gr.skip()] * (len(STEPS) + 1)
+        checkpoint = networks.chosen(subject.dataset, name)[1]
+        steps = centring(subject.strokes)
+        opinions = {
+            "as drawn": predict(checkpoint, steps.drawn[None, None]).probabilities,
+            "centred": predict(checkpoint, steps.centred[None, None]).probabilities,
+        }
+        table = _opinions(opinions, checkpoint.card.classes)
+        return gr.update(visible=True), *_pictured(steps), table
+
+    return draw, asked, [whole, *pictures, table]
+
+
+def _pictured(steps: Centring) -> list[Image]:
+    row, column = (round(at) for at in steps.mass)
+    return [
+        visualization.large_picture(steps.drawn[None]),
+        visualization.large_picture(steps.fitted[None], (4, 4, 20, 20)),
+        visualization.large_picture(steps.fitted[None], (row, column, 1, 1)),
+        visualization.large_picture(steps.centred[None], (13, 13, 2, 2)),
+    ]
+
+
+def _endpoint(networks: Collection) -> None:
+    def probabilities(
+        strokes: parts.Strokes | None = None, photo: FileData | None = None
+    ) -> dict[str, dict[str, float]]:
+        with parts.toast():
+            subject = parts.given(strokes, photo)
+        classes = datasets.named(subject.dataset).classes
+        opinions = prediction.opinions(networks.all(subject.dataset), subject.views)
+        return {name: dict(zip(classes, row, strict=True)) for name, row in opinions.items()}
+
+    gr.api(
+        probabilities,
+        api_name="probabilities",
+        api_description="What every network says of a picture, and their mean: probabilities by "
+        "network and class. Give `strokes` (lists of [x, y] points, y down) or a `photo`.",
+    )
