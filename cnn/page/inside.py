@@ -58,7 +58,7 @@ def tab(folder: Path, subject: gr.State) -> None:
             glance = gr.HTML(apply_default_css=False)
             network = gr.Dropdown([], label="Network", elem_classes="choice", min_width=200)
         asked = [subject, network]
-        stage, maps = _maps(networks, asked)
+        stage, sheet, follow = _maps(networks, asked)
         label, pixels = _pixels(networks, asked)
         shape = _shape(networks, asked)
         _endpoints(networks)
@@ -71,17 +71,18 @@ def tab(folder: Path, subject: gr.State) -> None:
             parts.glance(subject, said),
             gr.update(choices=networks.names(subject.dataset), value=name),
             gr.update(choices=stages, value=FILTERS),
+            visualization.filters(inside),
             gr.update(choices=list(card.classes), value=said.label),
         )
 
     for opened in (shown.select, network.input):
-        looked = opened(look, asked, [glance, network, stage, label], **QUIET)
-        for draw, inputs, outputs in (*maps, pixels, shape):
+        looked = opened(look, asked, [glance, network, stage, sheet, label], **QUIET)
+        for draw, inputs, outputs in (follow, pixels, shape):
             looked.then(draw, inputs, outputs, **QUIET)
 
 
 def _maps(networks: Collection, asked: list) -> tuple:
-    """The sheet and one of its numbers; gives the choice of stages, and what to draw."""
+    """The sheet and one of its numbers; gives the stages, the sheet, and what to draw."""
     parts.heading("Filters and maps", SHEET)
     with gr.Row(elem_classes="controls"):
         stage = gr.Radio(
@@ -103,15 +104,12 @@ def _maps(networks: Collection, asked: list) -> tuple:
         found = layout.number_at(*event.index)
         return gr.skip() if found is None else found
 
-    drawn, followed = (
-        (draw, [*asked, stage, each], sheet),
-        (follow, [*asked, stage, number], closer),
-    )
-    gr.on([stage.input, each.input], *drawn, **QUIET)
+    followed = follow, [*asked, stage, number], closer
+    gr.on([stage.input, each.input], draw, [*asked, stage, each], sheet, **QUIET)
     picked = sheet.select(pick, [*asked, stage], number, **QUIET)
     for changed in (stage.input, number.input, picked.then):
         changed(*followed, **QUIET)
-    return stage, (drawn, followed)
+    return stage, sheet, followed
 
 
 def _number(networks: Collection, asked: list) -> tuple:
