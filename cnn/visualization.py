@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cnn import UserError
 
 WIDEST = 960  # pixels, of a sheet
 LARGE = 448  # pixels, of one picture shown by itself
+GLANCE = 56  # pixels, of a map in a row of first maps
 GAP = 8
 CAPTION = 22
 FOOT = 30
@@ -139,6 +141,25 @@ def maps_sheet(maps: Tensor, each: bool = False) -> Image.Image:
         return _sheet(from_black(shares, 0, 1), words)
     low, high = maps.min().item(), maps.max().item()
     return _sheet(from_black(maps, low, high), _BLACK, low, high)
+
+
+def first_maps(network: nn.Sequential, image: Tensor, count: int = 8) -> dict[str, Image.Image]:
+    """The first maps of each activation in a row, by the stage's name, for a quick look."""
+    stages = dict(network.named_children())
+    return {
+        name: _row(maps[:count])
+        for name, maps in feature_maps(network, image)
+        if isinstance(stages[name], (nn.ReLU, nn.GELU, nn.Sequential))
+    }
+
+
+def _row(maps: Tensor) -> Image.Image:
+    scale = max(1, GLANCE // maps.shape[1])
+    colors = from_black(maps, maps.min().item(), maps.max().item())
+    colors = functional.pad(colors, (0, 1), value=255)  # nothing shows through but the gaps
+    tiles = colors.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    apart = functional.pad(tiles, (0, 0, 0, GAP))
+    return Image.fromarray(torch.cat([*apart], 1)[:, :-GAP].contiguous().numpy())
 
 
 def _sheet(tiles: Tensor, scale: str | tuple, low: float = 0, high: float = 0) -> Image.Image:

@@ -119,6 +119,15 @@ def test_a_tab_that_nobody_looks_at_asks_the_server_nothing(visit):
     assert not [url for url in asked if "queue/join" in url]
 
 
+def test_the_first_maps_stand_under_the_pad_and_follow_it(visit):
+    page = visit(reduced_motion="reduce")
+    maps = page.locator(".strip img")
+    expect(maps).to_have_count(4)
+    before = maps.first.get_attribute("src")
+    page.keyboard.press("7")
+    expect(maps.first).not_to_have_attribute("src", before)
+
+
 def test_every_network_has_a_row_and_the_last_is_their_mean(visit):
     page = visit(tab="Probabilities")
     rows = page.locator(".beliefs").first.locator("tbody tr")

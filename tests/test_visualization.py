@@ -171,6 +171,14 @@ def test_what_counted_is_coloured_by_its_sign_and_the_rest_stays_grey():
     assert clear.getcolors() == [(clear.width * clear.height, (128, 128, 128))]
 
 
+def test_the_first_maps_of_each_activation_stand_in_a_row():
+    network = models.build("four-conv-norm", DATASETS["mnist"]).eval()
+    pictures = visualization.first_maps(network, torch.rand(1, 1, 28, 28))
+    assert list(pictures) == ["relu1", "relu2", "relu3", "relu4"]
+    side, gap = visualization.GLANCE, visualization.GAP
+    assert {picture.size for picture in pictures.values()} == {(8 * (side + gap) - gap, side)}
+
+
 def test_a_heat_map_has_a_row_a_network_and_a_column_a_class():
     one = visualization.heat_map({"a": (0.0, 1.0)}, ("cat", "dog"))
     two = visualization.heat_map({"a": (0.0, 1.0), "b": (1.0, 0.0)}, ("cat", "dog"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from cnn import UserError, checkpoints, hardware
+from cnn import UserError, checkpoints, hardware, visualization
 from cnn.checkpoints import Checkpoint
 from cnn.page import parts
 from cnn.prediction import predict
@@ -21,7 +21,8 @@ def tab(folder: Path, subject: gr.State) -> None:
             parts.missing(error)
             return
         pad = _pad(checkpoint)
-        _settle(pad, subject)
+        strip = gr.HTML(_strip(checkpoint, parts.opening()), apply_default_css=False)
+        _settle(pad, subject, strip, checkpoint)
         _endpoint(checkpoint)
 
 
@@ -52,20 +53,32 @@ def _pad(checkpoint: Checkpoint) -> gr.HTML:
     )
 
 
-def _settle(pad: gr.HTML, subject: gr.State) -> None:
-    def settle(drawing: parts.Strokes) -> parts.Subject:
+def _settle(pad: gr.HTML, subject: gr.State, strip: gr.HTML, checkpoint: Checkpoint) -> None:
+    def settle(drawing: parts.Strokes) -> tuple[parts.Subject, str]:
         with parts.toast():
-            return parts.drawing(drawing)
+            drawn = parts.drawing(drawing)
+        return drawn, _strip(checkpoint, drawn)
 
     pad.stroke_end(
         settle,
         pad,
-        subject,
+        [subject, strip],
         queue=False,
         trigger_mode="always_last",
         show_progress="hidden",
         api_visibility="private",
     )
+
+
+def _strip(checkpoint: Checkpoint, drawn: parts.Subject) -> str:
+    """The first maps of each activation, in rows side by side, as HTML."""
+    rows = visualization.first_maps(checkpoint.network, drawn.image)
+    figures = (
+        f"<figure><img src='{parts.inline(row)}' alt='The first maps after {stage}'>"
+        f"<figcaption>{stage}</figcaption></figure>"
+        for stage, row in rows.items()
+    )
+    return f"<div class='strip'>{''.join(figures)}</div>"
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:

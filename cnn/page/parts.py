@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from PIL.Image import Image
 from torch import Tensor
 
 from cnn import UserError, datasets, handwriting, preprocessing, visualization
@@ -168,15 +169,20 @@ def picture(alternative: str, kind: str) -> gr.Image:
     )
 
 
+def inline(picture: Image) -> str:
+    """A picture as a PNG inside an address, for HTML."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def glance(subject: Subject, prediction: Prediction) -> str:
     """The subject in small beside what the network says of it, as HTML."""
-    buffer = io.BytesIO()
-    visualization.large_picture(subject.image[0]).save(buffer, "PNG")
-    pixels = base64.b64encode(buffer.getvalue()).decode()
+    picture = visualization.large_picture(subject.image[0])
     label, words = _in_words(prediction)
     share = f"{math.floor(prediction.probability * 1000) / 10:.1f} %" if label else ""
     return (
-        f"<div class='glance'><img alt='What is looked at' src='data:image/png;base64,{pixels}'>"
+        f"<div class='glance'><img alt='What is looked at' src='{inline(picture)}'>"
         f"<span class='label'>{label}</span><span class='share'>{share}</span>"
         f"<span class='words'>{words}</span></div>"
     )
