@@ -41,10 +41,10 @@ function changed() {
   else showNothing();
 }
 
-// The other tabs look at what stands here when the pen is lifted.
-function settled() {
-  if (!strokes.length) return;
-  props.value = structuredClone(strokes);
+// The other tabs look at what stands here when the pen is lifted or one of ours is picked.
+function settled(drawn = strokes) {
+  if (!drawn.length) return;
+  props.value = structuredClone(drawn);
   trigger("stroke_end");
 }
 
@@ -154,14 +154,12 @@ function undo() {
 }
 
 function write(digit) {
-  if (pointer !== null) return;
   wipe();
   const whole = props.specimens[digit];
   written = { frame: 0, start: performance.now() };
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
     strokes = whole;
     changed();
-    settled();
     return;
   }
   const count = whole.flat().length;
@@ -174,16 +172,21 @@ function write(digit) {
       points -= stroke.length;
     }
     changed();
-    if (done) settled();
-    else written.frame = requestAnimationFrame(step);
+    if (!done) written.frame = requestAnimationFrame(step);
   };
   written.frame = requestAnimationFrame(step);
+}
+
+function pick(digit) {
+  if (pointer !== null) return;
+  write(digit);
+  settled(props.specimens[digit]);
 }
 
 element.querySelector(".undo").addEventListener("click", undo);
 element.querySelector(".clear").addEventListener("click", clear);
 element.querySelectorAll("[data-digit]").forEach((button) => {
-  button.addEventListener("click", () => write(button.dataset.digit));
+  button.addEventListener("click", () => pick(button.dataset.digit));
 });
 
 function key(event) {
@@ -193,7 +196,7 @@ function key(event) {
   if (elsewhere || event.altKey || pointer !== null) return;
   if (control && event.key.toLowerCase() === "z") undo();
   else if (!control && event.key === "Escape") clear();
-  else if (!control && event.key in props.specimens) write(event.key);
+  else if (!control && event.key in props.specimens) pick(event.key);
   else return;
   event.preventDefault();
 }

@@ -111,6 +111,15 @@ def test_what_is_inside_can_be_asked_for_as_numbers(client, digit):
     assert np.array(client.predict(name, api_name="/filters")).ndim == 4
 
 
+def test_ten_who_ask_at_once_each_get_the_answer_to_their_own_drawing(client):
+    jobs = [
+        client.submit(handwriting.specimen(digit), api_name="/probabilities") for digit in range(10)
+    ]
+    for digit, job in enumerate(jobs):
+        mean = job.result(timeout=60)["mean of all"]
+        assert max(mean, key=mean.get) == str(digit)
+
+
 @pytest.mark.parametrize(
     ("asked", "endpoint"),
     [
