@@ -252,3 +252,17 @@ def test_an_empty_folder_says_which_command_makes_a_default(tmp_path, dataset):
 def test_a_network_without_any_data_set_of_that_name_is_asked_for_in_vain(tmp_path):
     with pytest.raises(UserError, match="no data set called 'imagenet'"):
         checkpoints.default(tmp_path, "imagenet")
+
+
+def test_a_collection_names_the_networks_of_a_data_set_the_default_first(checkpoint, tmp_path):
+    for name, accuracy, default in (("a", 0.9, False), ("b", 0.5, True), ("c", 0.95, False)):
+        changed = _with(checkpoint, validation_accuracy=accuracy, default=default)
+        checkpoints.save(tmp_path / f"{name}.safetensors", changed)
+    collection = checkpoints.Collection(tmp_path)
+    assert collection.names("synthetic") == list(collection.all("synthetic")) == ["b", "c", "a"]
+    assert collection.names("cifar10") == []
+    assert collection.chosen("synthetic", "c")[0] == "c"
+    assert collection.chosen("synthetic", "gone")[0] == collection.chosen("synthetic", None)[0]
+    assert collection.named("a") is collection.named("a")
+    with pytest.raises(UserError, match="'gone'.*a, b, c"):
+        collection.named("gone")

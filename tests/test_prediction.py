@@ -119,3 +119,19 @@ def test_a_picture_that_does_not_fit_says_which_does(checkpoint, shape):
         prediction.predict(checkpoint, torch.ones(shape))
     assert str(shape) in str(caught.value)
     assert "(views, 1, 28, 28)" in str(caught.value)
+
+
+def test_opinions_are_every_networks_shares_and_last_their_mean(checkpoint):
+    image = learner.digits().test.images[:1] / 255
+    hot = checkpoint._replace(card=replace(checkpoint.card, temperature=5.0))
+    found = prediction.opinions({"cold": checkpoint, "hot": hot}, image)
+    assert list(found) == ["cold", "hot", prediction.MEAN]
+    assert found["cold"] == prediction.predict(checkpoint, image).probabilities
+    for mean, one, other in zip(found[prediction.MEAN], found["cold"], found["hot"], strict=True):
+        assert mean == pytest.approx((one + other) / 2)
+
+
+def test_logits_become_the_probabilities_by_temperature_and_softmax(checkpoint):
+    image = learner.digits().test.images[:1] / 255
+    shares = (prediction.logits(checkpoint, image) / checkpoint.card.temperature).softmax(0)
+    assert prediction.predict(checkpoint, image).probabilities == tuple(shares.tolist())
