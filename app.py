@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from cnn.page import draw, inside, parts, photo, probabilities
+from cnn.page import draw, inside, parts, photo, probabilities, train
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -33,6 +33,7 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
             photo.tab(folder, subject)
             probabilities.tab(folder, subject)
             inside.tab(folder, subject)
+            train.tab()
     return blocks.queue(max_size=40)
 
 

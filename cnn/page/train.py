@@ -18,10 +18,10 @@ from cnn.page import parts
 from cnn.training import PRESETS, Progress, Recipe
 
 LESSONS = {
-    "Digits in a blink: MNIST, half an epoch": "mnist-98",
-    "Digits, properly: MNIST, one epoch": "mnist-99",
-    "Digits written by this program: no download": "synthetic",
-    "Photos in half a minute: CIFAR-10, two epochs": "cifar10-74",
+    "MNIST, half an epoch": "mnist-98",
+    "MNIST, one epoch": "mnist-99",
+    "Digits of our own, no download": "synthetic",
+    "CIFAR-10, two epochs": "cifar10-74",
 }
 CHOICES = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "momentum", "schedule"),
@@ -33,6 +33,7 @@ MUSEUM = (
     "edges, then start again with ten times the learning rate."
 )
 SECONDS_BETWEEN_FILTERS = 1.0
+COLORS = {"training": "#8f9198", "validation": "#ff6a3a"}
 
 
 def tab() -> None:
@@ -42,7 +43,11 @@ def tab() -> None:
         with gr.Row():
             with gr.Column(scale=3):
                 chosen = gr.Radio(
-                    list(LESSONS.items()), value="mnist-99", label="Lesson", elem_classes="lessons"
+                    list(LESSONS.items()),
+                    value="mnist-99",
+                    label="Lesson",
+                    show_label=False,
+                    container=False,
                 )
             with gr.Column(scale=2):
                 with gr.Row():
@@ -89,12 +94,12 @@ def _widget(name: str, recipe: Recipe) -> gr.components.Component:
 
 def _plot(measure: str) -> gr.LinePlot:
     return gr.LinePlot(
-        pd.DataFrame({"step": [0], measure: [None], "split": ["training"]}),
+        pd.DataFrame({"step": [0, 0], measure: [float("nan")] * 2, "split": list(COLORS)}),
         x="step",
         y=measure,
         color="split",
-        color_map={"training": "#8f9198", "validation": "#ff6a3a"},
-        title=measure.capitalize(),
+        color_map=COLORS,
+        title={"loss": "Loss", "accuracy": "Accuracy, %"}[measure],
         height=210,
     )
 
@@ -123,9 +128,13 @@ def _learn(preset: str, *values) -> Iterator[list]:
 
 
 def _view(course: Lesson, progress: Progress, fresh: bool) -> list:
-    curve = pd.DataFrame(course.curve)
+    curve = _curve(course)
     pictures = [course.filters(), _opinions(course)] if fresh else [gr.skip(), gr.skip()]
     return [course, _status(lesson.describe(progress)), curve, curve, *pictures, gr.skip()]
+
+
+def _curve(course: Lesson) -> pd.DataFrame:
+    return pd.DataFrame(course.curve).assign(accuracy=lambda rows: 100 * rows["accuracy"])
 
 
 def _end(course: Lesson) -> list:
@@ -139,7 +148,7 @@ def _end(course: Lesson) -> list:
         f"of training. {course.verdict()}"
     )
     ready = gr.DownloadButton(value=str(file), interactive=True)
-    curve = pd.DataFrame(course.curve)
+    curve = _curve(course)
     return [course, _status(words), curve, curve, course.filters(), _opinions(course), ready]
 
 
