@@ -211,7 +211,7 @@ def open_photo(path: str | Path) -> Image.Image:
         raise UserError(f"There is no file “{name}”. Check its name and where it lies.")
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")
+            warnings.filterwarnings("ignore", module="PIL")  # of what is answered below
             return _decoded(file, name)
     except OSError as error:
         raise UserError(
