@@ -41,7 +41,8 @@ function changed() {
   else showNothing();
 }
 
-// The other tabs look at what stands here when the pen is lifted or one of ours is picked.
+// The other tabs look at what stands here when the pen is lifted or one of ours is picked. They
+// wait for the bars: the answer comes first.
 function settled(drawn = strokes) {
   if (!drawn.length) return;
   props.value = structuredClone(drawn);
@@ -59,6 +60,7 @@ new ResizeObserver(() => {
 
 let asking = false;
 let unanswered = false;
+let lifted = false;
 
 async function ask() {
   unanswered = true;
@@ -77,6 +79,8 @@ async function ask() {
     }
   }
   asking = false;
+  if (lifted) settled();
+  lifted = false;
 }
 
 function hear(answer, milliseconds) {
@@ -124,8 +128,8 @@ function penUp(event) {
   if (event.pointerId !== pointer) return;
   pointer = null;
   answerSection.querySelector(".headline").removeAttribute("aria-busy");
+  lifted = true;
   changed();
-  settled();
 }
 
 pad.addEventListener("pointerdown", penDown);
@@ -143,14 +147,15 @@ function wipe() {
 
 function clear() {
   wipe();
+  lifted = false;
   changed();
 }
 
 function undo() {
   if (written) wipe();
   strokes.pop();
+  lifted = strokes.length > 0;
   changed();
-  settled();
 }
 
 function write(digit) {
