@@ -269,7 +269,9 @@ def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkp
         print(json.dumps(line), flush=True)
     else:
         name = f"{path.name}: " if len(arguments.images) > 1 else ""
-        print(f"{name}{dataset.title} -> {answer.label} ({answer.probability * 100:.1f} %)")
+        found = f"{answer.label} ({answer.probability * 100:.1f} %)"
+        said = "nothing to see" if answer.verdict == "empty" else found
+        print(f"{name}{dataset.title} -> {said}")
 
 
 def _figures(
