@@ -215,10 +215,6 @@ def _measured(path: Path) -> dict:
     network.to(hardware.device())
     answers = evaluation.logits(network, test.images)
     measures = evaluation.measure(answers, test.labels)
-    averaged = None
-    if dataset.mirrored:
-        looks = evaluation.logits(network, test.images, averaged_over=dataset)
-        averaged = evaluation.measure(looks, test.labels).accuracy
     return {
         "checkpoint": str(path),
         "dataset": card.dataset,
@@ -226,7 +222,7 @@ def _measured(path: Path) -> dict:
         "parameters": card.parameters,
         "bytes": path.stat().st_size,
         "accuracy": measures.accuracy,
-        "accuracy_averaged": averaged,
+        "accuracy_averaged": evaluation.averaged_accuracy(network, test, dataset),
         "loss": measures.loss,
         "ece": evaluation.measure(answers, test.labels, card.temperature).ece,
         "per_class": dict(zip(card.classes, measures.per_class, strict=True)),

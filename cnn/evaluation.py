@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn import hardware
-from cnn.datasets import Dataset
+from cnn.datasets import Dataset, Split
 
 BATCH = 500
 
@@ -80,6 +80,14 @@ def measure(answers: Tensor, labels: Tensor, temperature: float = 1.0) -> Measur
         per_class=tuple(per_class),
         ece=calibration_error(scaled.softmax(1), labels),
     )
+
+
+def averaged_accuracy(network: nn.Module, split: Split, dataset: Dataset) -> float | None:
+    """The share of pictures right by the mean over their `views`; None where there is only one."""
+    if not dataset.mirrored:
+        return None
+    answers = logits(network, split.images, averaged_over=dataset)
+    return (answers.argmax(1) == split.labels).float().mean().item()
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:

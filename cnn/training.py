@@ -257,10 +257,6 @@ def conclude(run: Run) -> Checkpoint:
     threshold = evaluation.familiarity(validation).quantile(FAMILIAR_DOUBTED).item()
     answers = evaluation.logits(network, test.images)
     measured = evaluation.measure(answers, test.labels)
-    averaged = None
-    if dataset.mirrored:
-        looks = evaluation.logits(network, test.images, averaged_over=dataset)
-        averaged = evaluation.measure(looks, test.labels).accuracy
     last = run.history[-1] if run.history else {}
     card = Card(
         dataset=recipe.dataset,
@@ -273,7 +269,7 @@ def conclude(run: Run) -> Checkpoint:
         train_loss=last.get("train_loss", 0.0),
         validation_accuracy=evaluation.measure(validation, watched.labels).accuracy,
         test_accuracy=measured.accuracy,
-        test_accuracy_averaged=averaged,
+        test_accuracy_averaged=evaluation.averaged_accuracy(network, test, dataset),
         test_loss=measured.loss,
         ece=evaluation.measure(answers, test.labels, temperature).ece,
         ece_uncalibrated=measured.ece,
