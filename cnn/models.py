@@ -201,18 +201,17 @@ def four_conv_norm(dataset: Dataset, dropout: float = 0.3) -> nn.Sequential:
 
 
 def quick(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
-    """Convolutions 24 (5x5) and 32 (3x3), 256 units: the least that learns digits well.
+    """Convolutions 32 (5x5, every second pixel) and 32 (3x3), 256 units: little that learns much.
 
-    Our own, for runs of a few seconds. It pools before ReLU, which gives the same numbers for a
-    quarter of the work.
+    Our own, for runs of a few seconds: pooling at full size took 40 % of the time, and the
+    stride in its place learns digits as well.
     """
     return _sequence(
         [
             _normalize(dataset),
-            ("conv1", nn.Conv2d(dataset.channels, 24, 5, padding=2)),
-            ("pool1", nn.MaxPool2d(2)),
+            ("conv1", nn.Conv2d(dataset.channels, 32, 5, stride=2, padding=2)),
             ("relu1", nn.ReLU()),
-            ("conv2", nn.Conv2d(24, 32, 3, padding=1)),
+            ("conv2", nn.Conv2d(32, 32, 3, padding=1)),
             ("pool2", nn.MaxPool2d(2)),
             ("relu2", nn.ReLU()),
             *_classifier(32 * (dataset.size // 4) ** 2, 256, len(dataset.classes), dropout),

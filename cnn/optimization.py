@@ -29,7 +29,7 @@ def optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=nesterov)
     adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    return adam(groups, betas=(recipe.momentum, recipe.second_momentum))
+    return adam(groups, betas=(recipe.momentum, recipe.second_momentum), fused=True)
 
 
 def rate(recipe: Recipe, share: float) -> float:

@@ -147,11 +147,12 @@ _THREE_CONV_WIDE = Recipe(
 
 _QUICK_DIGITS = Recipe(
     model="quick",
-    epochs=1,
+    epochs=1.4,
     batch_size=256,
     learning_rate=0.01,
     momentum=0.7,
     second_momentum=0.9,
+    label_smoothing=0.1,
     schedule="one-cycle",
     held_out=5_000,
 )
@@ -161,7 +162,7 @@ _QUICK_PHOTOS = Recipe(
     epochs=2,
     batch_size=250,
     optimizer="sgd",
-    learning_rate=0.5,
+    learning_rate=0.8,
     momentum=0.85,
     weight_decay=0.0013,
     norm_rate=64,
@@ -179,10 +180,11 @@ PRESETS: dict[str, Recipe] = {
     "cifar10-three-conv-norm": replace(_THREE_CONV_NORM, dataset="cifar10", claim=0.7847),
     "mnist-two-conv-dropout": _TWO_CONV_DROPOUT,
     "cifar10-three-conv-wide": _THREE_CONV_WIDE,
-    "mnist-98": replace(_QUICK_DIGITS, epochs=0.5),
+    "mnist-98": replace(_QUICK_DIGITS, epochs=0.42),
     "mnist-99": _QUICK_DIGITS,
     "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4, held_out=None),
-    "cifar10-74": _QUICK_PHOTOS,
+    "cifar10-74": replace(_QUICK_PHOTOS, epochs=1.2),
+    "cifar10-78": _QUICK_PHOTOS,
     "digits": Recipe(
         model="four-conv-norm",
         epochs=20,
