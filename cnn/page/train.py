@@ -18,7 +18,7 @@ from cnn.page import parts
 from cnn.training import PRESETS, Progress, Recipe
 
 LESSONS = {
-    "MNIST, a third of an epoch": "mnist-98",
+    "MNIST, less than half an epoch": "mnist-98",
     "MNIST, an epoch and a half": "mnist-99",
     "Digits of our own, no download": "synthetic",
     "CIFAR-10, two epochs": "cifar10-78",
@@ -29,8 +29,8 @@ CHOICES = (
 )
 MUSEUM = (
     "Before its first step the network guesses, one time in ten rightly; each step shows it a "
-    "few hundred pictures and moves every weight a little. Watch the filters turn from noise into "
-    "edges, then start again with ten times the learning rate."
+    "few hundred pictures and moves every weight a little. Watch its first filters turn from noise "
+    "into edges, then start again with ten times the learning rate."
 )
 SECONDS_BETWEEN_FILTERS = 1.0
 COLORS = {"training": "#8f9198", "validation": "#ff6a3a"}
@@ -61,7 +61,11 @@ def tab() -> None:
                 loss, accuracy = (_plot(measure) for measure in ("loss", "accuracy"))
             with gr.Column(scale=2):
                 filters = gr.Image(
-                    label="First filters", format="png", height=220, buttons=["download"]
+                    label="First filters",
+                    show_label=False,
+                    format="png",
+                    height=220,
+                    buttons=["download"],
                 )
                 opinions = gr.HTML(apply_default_css=False)
                 download = gr.DownloadButton("Download the network", interactive=False)
@@ -100,7 +104,7 @@ def _plot(measure: str) -> gr.LinePlot:
         color="split",
         color_map=COLORS,
         title={"loss": "Loss", "accuracy": "Accuracy, %"}[measure],
-        height=210,
+        height=260,
     )
 
 
