@@ -1,7 +1,7 @@
 """How a network is trained: every choice a field of `Recipe`, and the recipes worth keeping."""
 
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 from cnn import UserError
 from cnn.augmentation import AUGMENTATIONS
@@ -110,8 +110,7 @@ def flags(recipe: Recipe) -> list[str]:
     words: list[str] = []
     for one in fields(Recipe):
         value = getattr(recipe, one.name)
-        default = None if one.default is MISSING else one.default
-        if value != default:
+        if value != one.default:
             words.append("--" + one.name.replace("_", "-"))
             if isinstance(value, tuple):
                 words += value
@@ -154,7 +153,6 @@ _QUICK_DIGITS = Recipe(
     second_momentum=0.9,
     label_smoothing=0.1,
     schedule="one-cycle",
-    held_out=5_000,
 )
 _QUICK_PHOTOS = Recipe(
     dataset="cifar10",
@@ -182,7 +180,7 @@ PRESETS: dict[str, Recipe] = {
     "cifar10-three-conv-wide": _THREE_CONV_WIDE,
     "mnist-98": replace(_QUICK_DIGITS, epochs=0.42),
     "mnist-99": _QUICK_DIGITS,
-    "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4, held_out=None),
+    "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4),
     "cifar10-74": replace(_QUICK_PHOTOS, epochs=1.2),
     "cifar10-78": _QUICK_PHOTOS,
     "digits": Recipe(

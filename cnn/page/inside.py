@@ -9,7 +9,7 @@ from gradio import FileData
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from cnn import UserError, checkpoints, datasets, explanation, visualization, walkthrough
+from cnn import UserError, datasets, explanation, visualization, walkthrough
 from cnn.checkpoints import Checkpoint, Collection
 from cnn.explanation import METHODS
 from cnn.page import parts
@@ -42,18 +42,14 @@ GIVE = (
     "Give `strokes` (lists of [x, y] points, y down) or a `photo`, and the name of a `network`, "
     "else the default one answers."
 )
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def tab(folder: Path, subject: gr.State) -> None:
     """Add the tab, looking into the networks of a folder at the visitor's subject."""
     with gr.Tab("Inside", id="inside", elem_classes="inside") as shown:
-        try:
-            checkpoints.default(folder, "mnist")
-        except UserError as error:
-            parts.missing(error)
+        networks = parts.networks(folder)
+        if networks is None:
             return
-        networks = Collection(folder)
         with gr.Row(elem_classes="controls"):
             glance = gr.HTML(apply_default_css=False)
             network = gr.Dropdown([], label="Network", elem_classes="choice", min_width=200)
@@ -76,9 +72,9 @@ def tab(folder: Path, subject: gr.State) -> None:
         )
 
     for opened in (shown.select, network.input):
-        looked = opened(look, asked, [glance, network, stage, sheet, label], **QUIET)
+        looked = opened(look, asked, [glance, network, stage, sheet, label], **parts.QUIET)
         for draw, inputs, outputs in (follow, pixels, shape):
-            looked.then(draw, inputs, outputs, **QUIET)
+            looked.then(draw, inputs, outputs, **parts.QUIET)
 
 
 def _maps(networks: Collection, asked: list) -> tuple:
@@ -105,10 +101,10 @@ def _maps(networks: Collection, asked: list) -> tuple:
         return gr.skip() if found is None else found
 
     followed = follow, [*asked, stage, number], closer
-    gr.on([stage.input, each.input], draw, [*asked, stage, each], sheet, **QUIET)
-    picked = sheet.select(pick, [*asked, stage], number, **QUIET)
+    gr.on([stage.input, each.input], draw, [*asked, stage, each], sheet, **parts.QUIET)
+    picked = sheet.select(pick, [*asked, stage], number, **parts.QUIET)
     for changed in (stage.input, number.input, picked.then):
-        changed(*followed, **QUIET)
+        changed(*followed, **parts.QUIET)
     return stage, sheet, followed
 
 
@@ -151,9 +147,9 @@ def _number(networks: Collection, asked: list) -> tuple:
 
     placed = (follow, [*asked, *places], outputs)
     for clicked, place in ((source, over), (made, on)):
-        moved = clicked.select(place, [*asked, *places], [row, column], **QUIET)
-        moved.then(*placed, **QUIET)
-    gr.on([row.input, column.input], *placed, **QUIET)
+        moved = clicked.select(place, [*asked, *places], [row, column], **parts.QUIET)
+        moved.then(*placed, **parts.QUIET)
+    gr.on([row.input, column.input], *placed, **parts.QUIET)
     return number, follow, outputs
 
 
@@ -277,7 +273,7 @@ def _pixels(networks: Collection, asked: list) -> tuple:
 
     drawn = draw, [*asked, method, label, opacity], [shown, words]
     changes = [method.input, label.input, opacity.release]
-    gr.on(changes, *drawn, trigger_mode="always_last", **QUIET)
+    gr.on(changes, *drawn, trigger_mode="always_last", **parts.QUIET)
     return label, drawn
 
 

@@ -14,11 +14,12 @@ import gradio as gr
 from PIL.Image import Image
 from torch import Tensor
 
-from cnn import UserError, datasets, handwriting, preprocessing, visualization
-from cnn.checkpoints import Checkpoint
+from cnn import UserError, checkpoints, datasets, handwriting, preprocessing, visualization
+from cnn.checkpoints import Checkpoint, Collection
 from cnn.prediction import Prediction
 
 ASSETS = Path(__file__).parents[2] / "assets"
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 _GRAPHITE = gr.themes.Color(
     c50="#f6f5f2",
@@ -200,6 +201,16 @@ def missing(error: UserError) -> gr.HTML:
     """Stands in a tab whose network is not there: the error, the command in it set apart."""
     text = re.sub(r"`(.+?)`\.?", r"<code>\1</code>", html.escape(str(error)))
     return gr.HTML(f"<p>{text}</p>", elem_classes="missing", apply_default_css=False)
+
+
+def networks(folder: Path) -> Collection | None:
+    """The networks of a folder; None where none reads digits, and the tab says how to make one."""
+    try:
+        checkpoints.default(folder, "mnist")
+    except UserError as error:
+        missing(error)
+        return None
+    return Collection(folder)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from gradio import FileData
 from PIL.Image import Image
 
-from cnn import UserError, checkpoints, datasets, prediction, visualization
+from cnn import UserError, datasets, prediction, visualization
 from cnn.checkpoints import Checkpoint, Collection
 from cnn.page import parts
 from cnn.page.parts import Subject
@@ -30,18 +30,14 @@ CENTRED = (
     "expects that. Draw small and in a corner, and compare what it says with and without."
 )
 STEPS = ("as drawn, on 28 x 28", "fitted into 20 x 20", "its centre of mass", "moved to the middle")
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def tab(folder: Path, subject: gr.State) -> None:
     """Add the tab, asking the networks of a folder about the visitor's subject."""
     with gr.Tab("Probabilities", id="probabilities", elem_classes="inside") as shown:
-        try:
-            checkpoints.default(folder, "mnist")
-        except UserError as error:
-            parts.missing(error)
+        networks = parts.networks(folder)
+        if networks is None:
             return
-        networks = Collection(folder)
         parts.heading("Every network's opinion", OPINIONS)
         table = gr.HTML(apply_default_css=False)
         network, temperature, mark, sums = _softmax(networks, subject)
@@ -63,8 +59,8 @@ def tab(folder: Path, subject: gr.State) -> None:
 
     outputs = [table, network, temperature, mark, sums]
     for opened in (shown.select, network.input):
-        looked = opened(look, [subject, network], outputs, **QUIET)
-        looked.then(*centred, **QUIET)
+        looked = opened(look, [subject, network], outputs, **parts.QUIET)
+        looked.then(*centred, **parts.QUIET)
 
 
 def _opinions(rows: dict[str, tuple[float, ...]], classes: tuple[str, ...]) -> str:
@@ -105,7 +101,7 @@ def _softmax(networks: Collection, subject: gr.State) -> tuple:
             return _by_hand(checkpoint, subject, _checked(temperature))
 
     asked = [subject, network, temperature]
-    temperature.input(warm, asked, sums, queue=False, trigger_mode="always_last", **QUIET)
+    temperature.input(warm, asked, sums, queue=False, trigger_mode="always_last", **parts.QUIET)
     return network, temperature, mark, sums
 
 

@@ -1,8 +1,6 @@
 """The tab Train: a network learns from nothing while one watches."""
 
-import base64
 import dataclasses
-import io
 import tempfile
 import time
 from collections.abc import Iterator
@@ -115,7 +113,8 @@ def _filled(preset: str) -> list:
 
 
 def _recipe(preset: str, values: tuple) -> Recipe:
-    given = dict(zip(CHOICES, values, strict=True)) | {"augmentation": tuple(values[7])}
+    given = dict(zip(CHOICES, values, strict=True))
+    given["augmentation"] = tuple(given["augmentation"])
     for name in ("batch_size", "seed"):
         given[name] = int(given[name])
     return dataclasses.replace(PRESETS[preset], **given)
@@ -170,19 +169,14 @@ def _status(words: str) -> str:
 def _opinions(course: Lesson) -> str:
     images, labels = course.watched()
     shares, guesses = course.opinions().max(1)
+    pixels = images.permute(0, 2, 3, 1).squeeze(3).numpy()
     classes = datasets.named(course.run.recipe.dataset).classes
     tiles = [
         f"<figure class='{'right' if guess == label else 'wrong'}'>"
-        f"<img src='{_png(image)}' alt='{classes[label]}'>"
+        f"<img src='{parts.inline(Image.fromarray(image))}' alt='{classes[label]}'>"
         f"<figcaption>{classes[guess]} <span>{100 * share:.0f} %</span></figcaption></figure>"
         for image, label, share, guess in zip(
-            images, labels.tolist(), shares.tolist(), guesses.tolist(), strict=True
+            pixels, labels.tolist(), shares.tolist(), guesses.tolist(), strict=True
         )
     ]
     return f"<div class='opinions'>{''.join(tiles)}</div>"
-
-
-def _png(image) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()).save(stream, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
