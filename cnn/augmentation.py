@@ -82,9 +82,10 @@ def elastic(images: Tensor, generator: Generator) -> Tensor:
     return _resample(images, still + field.permute(0, 2, 3, 1))
 
 
-def _resample(images: Tensor, grid: Tensor) -> Tensor:
-    grid = grid.to(images.device)
-    moved = functional.grid_sample(images.float(), grid, padding_mode="zeros", align_corners=False)
+def _resample(images: Tensor, grid: Tensor, outside: str = "zeros") -> Tensor:
+    moved = functional.grid_sample(
+        images.float(), grid.to(images.device), padding_mode=outside, align_corners=False
+    )
     return moved.to(images.dtype)
 
 
@@ -109,6 +110,57 @@ def color(images: Tensor, generator: Generator) -> Tensor:
     return torch.lerp(mean.expand_as(images), images, contrast).mul(brightness).clamp(0, 1)
 
 
+def crop(images: Tensor, generator: Generator) -> Tensor:
+    """Look at a window of each picture, 0.7 to 1.1 of its side and up to 3:2, made square again."""
+    count = len(images)
+    side = _uniform(0.7, 1.1, (count,), generator)
+    aspect = _uniform(-0.2, 0.2, (count,), generator).exp()
+    half = torch.stack([side * aspect, side / aspect], 1)
+    middle = _uniform(-1, 1, (count, 2), generator) * (1 - half).clamp(min=0)
+    grid = functional.affine_grid(
+        torch.cat([torch.diag_embed(half), middle.unsqueeze(2)], 2),
+        list(images.shape),
+        align_corners=False,
+    )
+    return _resample(images, grid, outside="reflection")
+
+
+def blur(images: Tensor, generator: Generator) -> Tensor:
+    """Put each picture out of focus, by up to a Gaussian of one pixel."""
+    amount = _uniform(0, 1, (len(images), 1, 1, 1), generator).to(images)
+    channels = images.shape[1]
+    bell = torch.exp(-torch.arange(-2.0, 3.0).square() / 2).to(images)
+    kernel = (torch.outer(bell, bell) / bell.sum() ** 2).expand(channels, 1, 5, 5)
+    padded = functional.pad(images, (2,) * 4, mode="reflect")
+    blurred = functional.conv2d(padded, kernel, groups=channels).clamp(0, 1)
+    return torch.lerp(images, blurred, amount)
+
+
+def compress(images: Tensor, generator: Generator) -> Tensor:
+    """Round the frequencies of 4x4 blocks, the high ones most, as JPEG does to larger pictures."""
+    count, channels, height, width = images.shape
+    place = torch.arange(4.0)
+    wave = torch.cos(math.pi / 4 * (place + 0.5) * place.unsqueeze(1)) / math.sqrt(2)
+    wave[0] /= math.sqrt(2)
+    steps = 0.02 + 0.03 * (place + place.unsqueeze(1))
+    strength = _uniform(0.2, 2, (count, 1, 1, 1, 1, 1), generator)
+    wave, steps = wave.to(images.device), (strength * steps).to(images.device)
+    blocks = images.float().view(count, channels, height // 4, 4, width // 4, 4).transpose(3, 4)
+    rounded = (wave @ blocks @ wave.T / steps).round() * steps
+    blocks = (wave.T @ rounded @ wave).transpose(3, 4)
+    return blocks.reshape(images.shape).clamp(0, 1).to(images.dtype)
+
+
+def camera(images: Tensor, generator: Generator) -> Tensor:
+    """Do to some pictures what cameras and websites do: crop, colour, blur and compress them."""
+    images = images.contiguous().clone()
+    for change, share in ((crop, 0.3), (color, 0.2), (blur, 0.1), (compress, 0.1)):
+        chosen = torch.rand(len(images), generator=generator) < share
+        if chosen.any():
+            images[chosen] = change(images[chosen], generator)
+    return images
+
+
 AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "shift": shift,
     "nudge": nudge,
@@ -117,4 +169,5 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "elastic": elastic,
     "thickness": thickness,
     "color": color,
+    "camera": camera,
 }

@@ -169,6 +169,22 @@ _QUICK_PHOTOS = Recipe(
     label_smoothing=0.2,
 )
 
+_PHOTOS = Recipe(
+    dataset="cifar10",
+    model="whitened",
+    epochs=40,
+    batch_size=500,
+    optimizer="sgd",
+    learning_rate=0.6,
+    momentum=0.85,
+    weight_decay=0.0011,
+    norm_rate=64,
+    schedule="linear",
+    augmentation=("flip", "shift", "camera", "cutout"),
+    held_out=2_000,
+    default=True,
+)
+
 PRESETS: dict[str, Recipe] = {
     "mnist-two-conv": _TWO_CONV,
     "cifar10-two-conv": replace(_TWO_CONV, dataset="cifar10", augmentation=("flip", "shift")),
@@ -198,22 +214,8 @@ PRESETS: dict[str, Recipe] = {
         held_out=1_000,
         default=True,
     ),
-    "photos": Recipe(
-        dataset="cifar10",
-        model="whitened",
-        epochs=12,
-        batch_size=500,
-        optimizer="sgd",
-        learning_rate=0.7,
-        momentum=0.85,
-        weight_decay=0.0013,
-        norm_rate=64,
-        schedule="linear",
-        augmentation=("flip", "nudge"),
-        label_smoothing=0.2,
-        held_out=1_000,
-        default=True,
-    ),
+    "photos": _PHOTOS,
+    "photos-small": replace(_PHOTOS, model="whitened-small", epochs=64, default=False),
 }
 
 
