@@ -25,6 +25,7 @@ from cnn import (
     hardware,
     prediction,
     preprocessing,
+    recipes,
     resumption,
     training,
     visualization,
@@ -65,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--resume", type=Path, metavar="FILE", help="put the run aside here, and go on from here"
     )
+    train.add_argument(
+        "--continue-from",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="begin with its weights and, but for what is said here, its recipe in smaller steps",
+    )
     _add_recipe(train)
     evaluate = command("evaluate", _evaluate, "measure checkpoints on their test sets")
     evaluate.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
@@ -100,7 +107,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **options)
 
 
-def _recipe(arguments: argparse.Namespace) -> Recipe:
+def _recipe(arguments: argparse.Namespace, origin: Checkpoint | None = None) -> Recipe:
     given = {
         field.name: getattr(arguments, field.name)
         for field in dataclasses.fields(Recipe)
@@ -108,14 +115,20 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     }
     if "augmentation" in given:
         given["augmentation"] = tuple(given["augmentation"])
-    start = training.preset(arguments.preset) if arguments.preset else Recipe()
+    if arguments.preset:
+        start = recipes.preset(arguments.preset)
+    elif origin:
+        start = recipes.continued(recipes.remembered(origin.card.recipe))
+    else:
+        start = Recipe()
     return dataclasses.replace(start, **given)
 
 
 def _train(arguments: argparse.Namespace) -> None:
     if arguments.output.is_dir():
         raise UserError(f"{str(arguments.output)!r} is a folder. Name a file to write.")
-    run = training.start(_recipe(arguments))
+    origin = checkpoints.load(arguments.continue_from) if arguments.continue_from else None
+    run = training.start(_recipe(arguments, origin), origin=origin)
     if arguments.resume and arguments.resume.exists():
         resumption.take_up(run, arguments.resume)
     report = _print_progress if arguments.json else _draw_progress(run.steps)

@@ -68,7 +68,8 @@ class Run:
 
     `answering` is the network to ask and to keep: the running mean of the weights where the
     recipe asks for one, else the network itself. `mirrored` says which pictures are seen in the
-    mirror in the first epoch; in every next one it is the others.
+    mirror in the first epoch; in every next one it is the others. `origin` is the Card of the
+    network that the run began with, where it did not begin with nothing.
     """
 
     recipe: Recipe
@@ -84,13 +85,20 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    origin: Card | None = None
 
 
-def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | None = None) -> Run:
+def start(
+    recipe: Recipe,
+    splits: Splits | None = None,
+    device: torch.device | None = None,
+    origin: Checkpoint | None = None,
+) -> Run:
     """Seed, load, build: a run that has not made its first step.
 
-    `splits` are the pictures where they are in memory already. A batch larger than the set is a
-    `UserError`.
+    `splits` are the pictures where they are in memory already. `origin` is a finished network to
+    go on from, which stays as it is; `recipes.continued` gives a recipe for that. A batch larger
+    than the set and weights that do not fit the recipe's network are a `UserError`.
     """
     dataset = datasets.named(recipe.dataset)
     splits = splits or datasets.load(dataset, recipe.held_out)
@@ -107,7 +115,10 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
     torch.manual_seed(recipe.seed)
     network = models.build(recipe.model, dataset, recipe.dropout)
     network.to(device, memory_format=torch.channels_last)
-    models.prepare(network, evaluation.to_float(splits.train.images[:PREPARED], device))
+    if origin:
+        _take_weights(network, origin, recipe)
+    else:
+        models.prepare(network, evaluation.to_float(splits.train.images[:PREPARED], device))
     prepared = time.perf_counter() - begun
     return Run(
         recipe=recipe,
@@ -121,7 +132,18 @@ def start(recipe: Recipe, splits: Splits | None = None, device: torch.device | N
         precision=hardware.precision(device),
         seconds=prepared,
         steps=max(1, round(recipe.epochs * _steps_an_epoch(splits.train, recipe))),
+        origin=origin and origin.card,
     )
+
+
+def _take_weights(network: nn.Sequential, origin: Checkpoint, recipe: Recipe) -> None:
+    try:
+        network.load_state_dict(origin.network.state_dict())
+    except RuntimeError as fault:
+        raise UserError(
+            f"The weights of {origin.card.model!r} for {origin.card.dataset!r} do not fit "
+            f"{recipe.model!r} for {recipe.dataset!r}. Choose the same network."
+        ) from fault
 
 
 def _with_synthetic(train: Split, recipe: Recipe) -> Split:
@@ -247,7 +269,8 @@ def _progress(
 def conclude(run: Run) -> Checkpoint:
     """Measure what was learnt, on the test pictures once, and write the Card.
 
-    The temperature and the threshold of familiarity come from the validation pictures.
+    The temperature and the threshold of familiarity come from the validation pictures. Where the
+    run went on from another network, that one's seconds and command come first.
     """
     network = copy.deepcopy(run.answering).eval().requires_grad_(False)
     recipe, dataset = run.recipe, datasets.named(run.recipe.dataset)
@@ -275,7 +298,7 @@ def conclude(run: Run) -> Checkpoint:
         ece_uncalibrated=measured.ece,
         temperature=temperature,
         threshold=threshold,
-        seconds=run.seconds,
+        seconds=run.seconds + (run.origin.seconds if run.origin else 0.0),
         hardware=hardware.describe(run.device),
         versions={
             "python": platform.python_version(),
@@ -283,7 +306,7 @@ def conclude(run: Run) -> Checkpoint:
             "torchvision": torchvision.__version__,
         },
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        command=shlex.join(_command(recipe)),
+        command=_command(run),
         default=recipe.default,
         claim=recipe.claim,
         history=run.history,
@@ -291,9 +314,14 @@ def conclude(run: Run) -> Checkpoint:
     return Checkpoint(network.cpu(), card)
 
 
-def _command(recipe: Recipe) -> list[str]:
+def _command(run: Run) -> str:
+    recipe = run.recipe
     file = f"checkpoints/{recipe.dataset}-{recipe.model}.safetensors"
-    return ["python", "-m", "cnn", "train", *flags(recipe), "--output", file]
+    words = ["python", "-m", "cnn", "train", *flags(recipe), "--output", file]
+    if not run.origin:
+        return shlex.join(words)
+    origin = f"checkpoints/{run.origin.dataset}-{run.origin.model}.safetensors"
+    return f"{run.origin.command} && {shlex.join([*words, '--continue-from', origin])}"
 
 
 def train(recipe: Recipe) -> Checkpoint:

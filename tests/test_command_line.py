@@ -122,6 +122,15 @@ def test_training_prints_its_progress_and_then_what_came_of_it(trained):
     assert progress[-1]["seconds"] == done["seconds"] > 0
 
 
+def test_training_goes_on_from_a_checkpoint_by_its_own_recipe(trained, tmp_path):
+    path, _ = trained
+    *_, last, done = _lines("train", "--continue-from", path, "--output", tmp_path / "more")
+    card, origin = checkpoints.read_card(tmp_path / "more"), checkpoints.read_card(path)
+    assert card.recipe["model"] == "two-conv" and last["steps"] == 20
+    assert card.recipe["learning_rate"] == origin.recipe["learning_rate"] / 5
+    assert done["seconds"] > origin.seconds
+
+
 def test_validation_is_null_but_at_the_end_of_an_epoch(trained):
     _, (*progress, _) = trained
     for key in ("validation_loss", "validation_accuracy"):

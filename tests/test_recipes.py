@@ -1,6 +1,7 @@
 """A recipe is checked when it is written, and the command line can say every one of them."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -143,6 +144,21 @@ def test_a_preset_is_found_by_its_name_and_others_are_answered_with_those_there_
     with pytest.raises(UserError, match="'letters'") as caught:
         recipes.preset("letters")
     assert all(name in str(caught.value) for name in PRESETS)
+
+
+def test_to_go_on_is_to_take_smaller_steps_in_another_order():
+    recipe = PRESETS["digits"]
+    more = recipes.continued(recipe)
+    assert more.learning_rate == recipe.learning_rate / 5
+    assert more.seed != recipe.seed
+    assert dataclasses.replace(more, learning_rate=4e-3, seed=0) == recipe
+
+
+def test_a_recipe_comes_back_from_its_card():
+    written = json.loads(json.dumps(dataclasses.asdict(EVERY_FIELD)))
+    assert recipes.remembered(written) == EVERY_FIELD
+    with pytest.raises(UserError, match="'colour'"):
+        recipes.remembered(written | {"colour": "red"})
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])

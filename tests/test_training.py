@@ -201,6 +201,36 @@ def test_a_network_that_is_concluded_is_the_runs_no_longer():
     assert all(parameter.requires_grad for parameter in run.network.parameters())
 
 
+def test_a_run_goes_on_from_finished_weights_and_is_soon_better():
+    run, origin = _start(learner.BRIEF), None
+    for _ in training.fit(run):
+        pass
+    origin = training.conclude(run)
+    before = _weights(origin.network)
+    recipe = replace(recipes.continued(learner.BRIEF), epochs=1)
+    more = training.start(recipe, learner.few(), learner.CPU, origin)
+    assert torch.equal(_weights(more.network), before)
+    *_, last = training.fit(more)
+    assert last.train_loss < run.history[-1]["train_loss"]
+    assert torch.equal(_weights(origin.network), before), "the finished network stays as it was"
+    card = training.conclude(more).card
+    assert card.seconds == origin.card.seconds + more.seconds
+    assert card.command.startswith(origin.card.command + " && ")
+
+
+def test_whitened_filters_are_not_computed_anew_to_go_on():
+    recipe = Recipe(dataset="cifar10", model="quick-whitened", batch_size=20)
+    origin = training.conclude(_start(recipe, _photographs()))
+    more = training.start(recipe, _photographs(40), learner.CPU, origin)
+    assert torch.equal(more.network.whiten.weight, origin.network.whiten.weight)
+
+
+def test_weights_of_another_network_are_refused():
+    origin = training.conclude(_start(learner.BRIEF))
+    with pytest.raises(UserError, match="'two-conv'.* do not fit 'three-conv'"):
+        training.start(learner.RECIPE, learner.few(), learner.CPU, origin)
+
+
 def test_the_card_tells_how_the_network_came_about(finished, checkpoint):
     run, reports = finished
     card = checkpoint.card
