@@ -5,6 +5,7 @@ The house, floor by floor; each module imports only what stands below it:
     page/                a file a tab; the only rooms that know gradio
     __main__             the command line: train, evaluate, predict, models
     resumption  lesson
+    review
     training  prediction  visualization  explanation  walkthrough
     evaluation  checkpoints  optimization
     recipes

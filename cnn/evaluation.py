@@ -4,6 +4,7 @@ Everything starts from logits float32 (N, classes), computed once by `logits`.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -90,17 +91,36 @@ def averaged_accuracy(network: nn.Module, split: Split, dataset: Dataset) -> flo
     return (answers.argmax(1) == split.labels).float().mean().item()
 
 
+class Reliability(NamedTuple):
+    """Pictures in steps of confidence: how many, how sure on average, how often right.
+
+    Each is float32 (bins,); a step without pictures is 0 in all three.
+    """
+
+    counts: Tensor
+    confidence: Tensor
+    accuracy: Tensor
+
+
+def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
+    """Confidence and accuracy in `bins` equal steps of the best class's probability."""
+    confidence, guesses = probabilities.max(1)
+    step = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    counts, sure, right = (
+        torch.zeros(bins).index_add_(0, step, values)
+        for values in (torch.ones(len(labels)), confidence, (guesses == labels).float())
+    )
+    return Reliability(counts, sure / counts.clamp(min=1), right / counts.clamp(min=1))
+
+
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
     """Expected calibration error: how far confidence and accuracy lie apart, in [0, 1].
 
     The mean over `bins` equal steps of confidence, weighted by how many pictures fall into each
     (Guo et al., "On calibration of modern neural networks", 2017).
     """
-    confidence, guesses = probabilities.max(1)
-    right = (guesses == labels).float()
-    step = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    gap = torch.zeros(bins).index_add_(0, step, confidence - right)
-    return (gap.abs().sum() / len(labels)).item()
+    counts, confidence, accuracy = reliability(probabilities, labels, bins)
+    return (counts * (confidence - accuracy).abs()).sum().item() / len(labels)
 
 
 def fit_temperature(answers: Tensor, labels: Tensor) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 from torch import Tensor
 
-from cnn import UserError, datasets, evaluation, hardware, training, visualization
+from cnn import UserError, datasets, evaluation, hardware, review, training, visualization
 from cnn.checkpoints import Checkpoint
 from cnn.datasets import Split, Splits
 from cnn.training import Progress, Recipe
@@ -85,18 +85,7 @@ class Lesson:
 
     def verdict(self) -> str:
         """A sentence on how training and validation compare at the last measured epoch."""
-        if not self.run.history:
-            return "Stopped before the first epoch was over."
-        last = self.run.history[-1]
-        gap = last["train_accuracy"] - last["validation_accuracy"]
-        if gap > 0.03:
-            return (
-                f"It knows its training pictures {100 * gap:.1f} points better than new ones: "
-                "it has begun to learn them by heart. Try augmentation or dropout."
-            )
-        if last["train_accuracy"] < 0.6:
-            return "It is still learning. Give it more epochs."
-        return "It does as well on new pictures as on those it learnt from."
+        return review.drift(self.run.history)
 
 
 def describe(progress: Progress) -> str:

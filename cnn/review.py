@@ -1,0 +1,124 @@
+"""How a network does on a whole set of pictures: what it takes for what, and how surely."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from cnn import evaluation, prediction
+from cnn.checkpoints import Checkpoint
+from cnn.datasets import Split, named
+from cnn.evaluation import Reliability
+
+DRIFTED = 0.03  # of accuracy: by so much training is ahead of validation where a network overfits
+LOOKS = 15
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a network says of every picture of a set.
+
+    `probabilities` is float32 (N, classes), at the network's own temperature. Pictures are
+    spoken of by their numbers in `split`, int64 (n,).
+    """
+
+    classes: tuple[str, ...]
+    split: Split
+    probabilities: Tensor
+
+    @cached_property
+    def guesses(self) -> Tensor:
+        """The class taken for the most likely, by its number: int64 (N,)."""
+        return self.probabilities.argmax(1)
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """The probability of that class: float32 (N,)."""
+        return self.probabilities.amax(1)
+
+    @cached_property
+    def confusion(self) -> Tensor:
+        """How many pictures of a class (row) were taken for a class (column): int64, square."""
+        count = len(self.classes)
+        cells = self.split.labels * count + self.guesses
+        return torch.bincount(cells, minlength=count**2).view(count, count)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of all pictures that it has right."""
+        return (self.guesses == self.split.labels).float().mean().item()
+
+    @property
+    def per_class(self) -> tuple[float, ...]:
+        """The share of each class's pictures that it has right."""
+        found = self.confusion
+        return tuple((found.diagonal() / found.sum(1).clamp(min=1)).tolist())
+
+    @property
+    def reliability(self) -> Reliability:
+        """How often it is right where it is so sure, in steps of confidence."""
+        return evaluation.reliability(self.probabilities, self.split.labels)
+
+    def mistakes(self, count: int) -> Tensor:
+        """The pictures that it has wrong, those first of which it is surest."""
+        wrong = (self.guesses != self.split.labels).nonzero()[:, 0]
+        return self._surest(wrong)[:count]
+
+    def cell(self, actual: int, taken_for: int) -> Tensor:
+        """The pictures of one class taken for another, or for itself, the surest first."""
+        both = (self.split.labels == actual) & (self.guesses == taken_for)
+        return self._surest(both.nonzero()[:, 0])
+
+    def examples(self, count: int, seed: int = 0) -> Tensor:
+        """Pictures at random, for another seed others."""
+        order = torch.randperm(len(self.split), generator=torch.Generator().manual_seed(seed))
+        return order[:count]
+
+    def _surest(self, numbers: Tensor) -> Tensor:
+        return numbers[self.confidence[numbers].argsort(descending=True, stable=True)]
+
+
+def examine(
+    checkpoint: Checkpoint, split: Split, progress: Callable[[float], object] | None = None
+) -> Review:
+    """Ask a network about every picture; `progress` hears the share done, in [0, 1]."""
+    answers = []
+    for done, batch in enumerate(split.images.split(evaluation.BATCH), start=1):
+        answers.append(evaluation.logits(checkpoint.network, batch))
+        if progress:
+            progress(min(1.0, done * evaluation.BATCH / len(split)))
+    probabilities = (torch.cat(answers) / checkpoint.card.temperature).softmax(1)
+    return Review(checkpoint.card.classes, split, probabilities)
+
+
+def seconds_a_picture(checkpoint: Checkpoint) -> float:
+    """How long an answer takes on this machine, measured now: the median of a few."""
+    dataset = named(checkpoint.card.dataset)
+    image = torch.full((1, dataset.channels, dataset.size, dataset.size), 0.5)
+    times = []
+    for _ in range(LOOKS):
+        start = time.perf_counter()
+        prediction.predict(checkpoint, image)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def drift(history: list[dict[str, float]]) -> str:
+    """A sentence on how training and validation compare, from a row for each epoch."""
+    if not history:
+        return "Stopped before the first epoch was over."
+    gaps = [row["train_accuracy"] - row["validation_accuracy"] for row in history]
+    if gaps[-1] > DRIFTED:
+        since = next(n for n in range(len(gaps)) if min(gaps[n:]) > DRIFTED) + 1
+        return (
+            f"It knows its training pictures {100 * gaps[-1]:.1f} points better than new ones, "
+            f"and has drifted from them since epoch {since}: it has begun to learn them by heart. "
+            "Try augmentation or dropout."
+        )
+    if history[-1]["train_accuracy"] < 0.6:
+        return "It is still learning. Give it more epochs."
+    return "It does as well on new pictures as on those it learnt from."

@@ -1,0 +1,81 @@
+"""What a network makes of a whole set of pictures."""
+
+import pytest
+import torch
+
+from cnn import checkpoints, review
+from cnn.datasets import Split
+from cnn.review import Review
+
+CLASSES = ("cat", "dog", "fox")
+
+
+@pytest.fixture
+def five() -> Review:
+    """Cat, cat, dog, dog, fox: the second cat and, less surely, the first dog are mistaken."""
+    probabilities = torch.tensor(
+        [[0.6, 0.3, 0.1], [0.0, 0.1, 0.9], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5]]
+    )
+    split = Split(torch.zeros(5, 1, 28, 28, dtype=torch.uint8), torch.tensor([0, 0, 1, 1, 2]))
+    return Review(CLASSES, split, probabilities)
+
+
+def test_each_picture_is_counted_in_the_cell_of_its_class_and_its_guess(five):
+    assert five.confusion.tolist() == [[1, 0, 1], [1, 1, 0], [0, 0, 1]]
+
+
+def test_the_accuracy_is_that_of_the_matrix_diagonal(five):
+    assert five.accuracy == pytest.approx(3 / 5)
+    assert five.per_class == pytest.approx((0.5, 0.5, 1.0))
+
+
+def test_the_surest_mistake_comes_first(five):
+    assert five.mistakes(9).tolist() == [1, 2]
+    assert five.mistakes(1).tolist() == [1]
+
+
+def test_a_cell_names_its_pictures(five):
+    assert five.cell(0, 2).tolist() == [1]
+    assert five.cell(2, 0).tolist() == []
+
+
+def test_all_cells_together_hold_each_picture_once(five):
+    cells = [five.cell(actual, guess).tolist() for actual in range(3) for guess in range(3)]
+    assert sorted(sum(cells, [])) == [0, 1, 2, 3, 4]
+
+
+def test_another_seed_gives_other_examples(five):
+    assert sorted(five.examples(5).tolist()) == [0, 1, 2, 3, 4]
+    assert five.examples(5, seed=1).tolist() != five.examples(5, seed=2).tolist()
+
+
+def test_an_examination_ends_when_all_is_done_and_is_calibrated():
+    checkpoint = checkpoints.default("checkpoints", "mnist")
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 255, (700, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    heard = []
+    found = review.examine(checkpoint, Split(images, torch.zeros(700).long()), heard.append)
+    assert heard == [500 / 700, 1.0]
+    logits = checkpoint.network(images.float() / 255)
+    wanted = (logits / checkpoint.card.temperature).softmax(1)
+    assert found.probabilities.allclose(wanted, atol=1e-5)
+
+
+def test_an_answer_takes_time():
+    assert 0 < review.seconds_a_picture(checkpoints.default("checkpoints", "mnist")) < 5
+
+
+def row(training: float, validation: float) -> dict[str, float]:
+    return {"train_accuracy": training, "validation_accuracy": validation}
+
+
+def test_learning_by_heart_is_told_with_the_epoch_where_it_began():
+    said = review.drift([row(0.9, 0.8), row(0.9, 0.89), row(0.95, 0.9), row(0.99, 0.9)])
+    assert "9.0 points" in said
+    assert "since epoch 3" in said
+
+
+def test_a_network_that_keeps_pace_has_not_drifted():
+    assert "as well on new pictures" in review.drift([row(0.9, 0.8), row(0.95, 0.94)])
+    assert "still learning" in review.drift([row(0.4, 0.4)])
+    assert "before the first epoch" in review.drift([])
