@@ -10,6 +10,7 @@ The house, floor by floor; each module imports only what stands below it:
     evaluation  checkpoints  optimization
     recipes
     models  preprocessing  augmentation
+    layers
     datasets
     handwriting
     strokes  hardware

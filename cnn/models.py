@@ -7,49 +7,11 @@ logits (N, classes). Its stages are `network.named_children()`, a residual block
 from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cnn import UserError
 from cnn.datasets import Dataset
-
-LONGEST_INPUT = 32
-
-
-class Normalize(nn.Module):
-    """Bring pictures in [0, 1] to zero mean and unit deviation, a channel each."""
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
-
-
-class Scale(nn.Module):
-    """Multiply by a constant, to begin with answers that are not too sure."""
-
-    def __init__(self, factor: float):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, values: Tensor) -> Tensor:
-        return values * self.factor
-
-
-class ToColor32(nn.Module):
-    """Bring pictures of any size and of one channel or three to (N, 3, 32, 32)."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        images = images.expand(-1, 3, -1, -1)
-        if images.shape[-1] == LONGEST_INPUT:
-            return images
-        return functional.interpolate(
-            images, LONGEST_INPUT, mode="bilinear", align_corners=False, antialias=True
-        )
+from cnn.layers import Normalize, Residual, Scale, ToColor32, Whitening
 
 
 def _normalize(dataset: Dataset) -> tuple[str, nn.Module]:
@@ -169,33 +131,117 @@ def three_conv_wide(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
     )
 
 
+def _normed(number: int, before: int, after: int, kernel: int = 3, stride: int = 1) -> list:
+    """A convolution, batch norm and ReLU."""
+    padding = kernel // 2
+    return [
+        (f"conv{number}", nn.Conv2d(before, after, kernel, stride, padding, bias=False)),
+        (f"norm{number}", nn.BatchNorm2d(after)),
+        (f"relu{number}", nn.ReLU()),
+    ]
+
+
+def _mean_classifier(features: int, classes: int, dropout: float) -> list:
+    """The mean of each map, and a logit for each class."""
+    return [
+        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("flatten", nn.Flatten()),
+        ("dropout", nn.Dropout(dropout)),
+        ("dense", nn.Linear(features, classes)),
+    ]
+
+
 def four_conv_norm(dataset: Dataset, dropout: float = 0.3) -> nn.Sequential:
     """Convolutions 32 (5x5), 64, 64, 96 with batch norm and no hidden layer.
 
     Our own, for drawn digits: about the cost of `three_conv_norm` with a fifth of its weights.
     """
 
-    def block(number: int, before: int, after: int, kernel: int) -> list:
-        convolution = nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=False)
-        return [
-            (f"conv{number}", convolution),
-            (f"norm{number}", nn.BatchNorm2d(after)),
-            (f"relu{number}", nn.ReLU()),
-        ]
-
     return _sequence(
         [
             _normalize(dataset),
-            *block(1, dataset.channels, 32, 5),
+            *_normed(1, dataset.channels, 32, 5),
             ("pool1", nn.MaxPool2d(2)),
-            *block(2, 32, 64, 3),
-            *block(3, 64, 64, 3),
+            *_normed(2, 32, 64),
+            *_normed(3, 64, 64),
             ("pool2", nn.MaxPool2d(2)),
-            *block(4, 64, 96, 3),
+            *_normed(4, 64, 96),
             ("pool3", nn.MaxPool2d(2)),
             ("flatten", nn.Flatten()),
             ("dropout", nn.Dropout(dropout)),
             ("dense", nn.Linear(96 * (dataset.size // 8) ** 2, len(dataset.classes))),
+        ]
+    )
+
+
+def six_conv_norm(dataset: Dataset, dropout: float = 0.2) -> nn.Sequential:
+    """Convolutions 32 (5x5), 64, 96, 96, 160, 160 with batch norm; strides instead of pooling.
+
+    Our own, for the last tenths on MNIST. Plain rows of small convolutions with batch norm serve
+    digits best: S. An and others, "An ensemble of simple convolutional neural network models for
+    MNIST digit recognition" (2020).
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_normed(1, dataset.channels, 32, kernel=5),
+            *_normed(2, 32, 64, stride=2),
+            *_normed(3, 64, 96),
+            *_normed(4, 96, 96),
+            *_normed(5, 96, 160, stride=2),
+            *_normed(6, 160, 160),
+            *_mean_classifier(160, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def tiny(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Convolutions 8 (5x5), 12, 16, 18, 22 with batch norm: under 10,000 numbers for digits.
+
+    Our own, to see how little suffices.
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_normed(1, dataset.channels, 8, kernel=5),
+            *_normed(2, 8, 12, stride=2),
+            *_normed(3, 12, 16),
+            *_normed(4, 16, 18),
+            ("pool4", nn.MaxPool2d(2)),
+            *_normed(5, 18, 22),
+            *_mean_classifier(22, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def vgg(dataset: Dataset, dropout: float = 0.1) -> nn.Sequential:
+    """Pairs of 3x3 convolutions, 32, 64 and 128 wide, with batch norm, pooling after each pair.
+
+    After K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale image
+    recognition" (2014), at a size for small pictures, with the batch norm that came later.
+    """
+    stages = [_normalize(dataset)]
+    for pair, (before, after) in enumerate(pairwise((dataset.channels, 32, 64, 128))):
+        stages += _normed(2 * pair + 1, before, after)
+        stages += _normed(2 * pair + 2, after, after)
+        stages.append((f"pool{2 * pair + 2}", nn.MaxPool2d(2)))
+    return _sequence([*stages, *_mean_classifier(128, len(dataset.classes), dropout)])
+
+
+def resnet_20(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Nine residual blocks, 16, 32 and 64 wide: twenty layers.
+
+    After K. He and others, "Deep residual learning for image recognition" (2015), section 4.2,
+    with 1x1 convolutions where the shape changes.
+    """
+    widths = (16, 16, 16, 16, 32, 32, 32, 64, 64, 64)
+    blocks = [(f"block{n}", Residual(*w)) for n, w in enumerate(pairwise(widths), start=1)]
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_normed(1, dataset.channels, 16),
+            *blocks,
+            *_mean_classifier(64, len(dataset.classes), dropout),
         ]
     )
 
@@ -217,28 +263,6 @@ def quick(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
             *_classifier(32 * (dataset.size // 4) ** 2, 256, len(dataset.classes), dropout),
         ]
     )
-
-
-class Whitening(nn.Conv2d):
-    """A first convolution that no training has to find: it evens out the colours and edges.
-
-    Its filters are the principal components of the training pictures' 3x3 patches, each divided
-    by its deviation, and their negatives; `prepare` computes them, and only the bias learns.
-    After Coates, Ng and Lee (2011) and D. Page, "How to train your ResNet" (2019).
-    """
-
-    def __init__(self, channels: int, stride: int = 1):
-        super().__init__(channels, 2 * 9 * channels, 3, stride)
-        self.weight.requires_grad_(False)
-
-    @torch.no_grad()
-    def prepare(self, images: Tensor) -> None:
-        """Take the filters from normalised pictures, float32 (N, C, H, W)."""
-        patches = functional.unfold(images, 3).transpose(1, 2).flatten(0, 1)
-        variances, components = torch.linalg.eigh(torch.cov(patches.T))
-        scaled = components.T / (variances + 5e-4).sqrt().unsqueeze(1)
-        filters = scaled.flip(0).view(-1, *self.weight.shape[1:])
-        self.weight.copy_(torch.cat([filters, -filters]))
 
 
 def _near_identity(before: int, after: int) -> nn.Conv2d:
@@ -306,7 +330,11 @@ MODELS: dict[str, Callable[..., nn.Sequential]] = {
     "three-conv-norm": three_conv_norm,
     "two-conv-dropout": two_conv_dropout,
     "three-conv-wide": three_conv_wide,
+    "vgg": vgg,
+    "resnet-20": resnet_20,
     "four-conv-norm": four_conv_norm,
+    "six-conv-norm": six_conv_norm,
+    "tiny": tiny,
     "whitened": whitened,
     "whitened-small": whitened_small,
     "quick": quick,

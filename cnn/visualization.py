@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn import UserError
+from cnn.layers import BLOCKS
 
 WIDEST = 960  # pixels, of a sheet
 LARGE = 448  # pixels, of one picture shown by itself
@@ -149,7 +150,7 @@ def first_maps(network: nn.Sequential, image: Tensor, count: int = 8) -> dict[st
     return {
         name: _row(maps[:count])
         for name, maps in feature_maps(network, image)
-        if isinstance(stages[name], (nn.ReLU, nn.GELU, nn.Sequential))
+        if isinstance(stages[name], (nn.ReLU, nn.GELU, *BLOCKS))
     }
 
 

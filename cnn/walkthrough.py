@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn import models, strokes
+from cnn import layers, strokes
 
 STRONGEST = 3
 
@@ -46,6 +46,8 @@ def _run(module: nn.Module, values: Tensor) -> tuple[Tensor, int]:
             costs += cost
         return values, costs
     answer = module(values)
+    if isinstance(module, layers.Residual):
+        return answer, _run(module.main, values)[1] + _run(module.shortcut, values)[1]
     if isinstance(module, nn.Conv2d):
         return answer, answer[0].numel() * module.weight[0].numel()
     return answer, module.weight.numel() if isinstance(module, nn.Linear) else 0
@@ -57,15 +59,16 @@ def _kind(module: nn.Module) -> str:
         return f"{module.out_channels} filters of {height} x {width} x {module.in_channels}"
     if isinstance(module, nn.MaxPool2d):
         return f"greatest of {module.kernel_size} x {module.kernel_size}"
-    if isinstance(module, nn.Sequential):
-        return f"block of {sum(isinstance(part, nn.Conv2d) for part in module)} convolutions"
+    if isinstance(module, layers.BLOCKS):
+        count = sum(isinstance(part, nn.Conv2d) for part in module.modules())
+        return f"block of {count} convolutions"
     return _KINDS.get(type(module), type(module).__name__)
 
 
 _KINDS = {
-    models.ToColor32: "32 x 32 pixels of three colours",
-    models.Normalize: "from [0, 1] to about zero",
-    models.Scale: "all made smaller",
+    layers.ToColor32: "32 x 32 pixels of three colours",
+    layers.Normalize: "from [0, 1] to about zero",
+    layers.Scale: "all made smaller",
     nn.BatchNorm2d: "evens out each map",
     nn.ReLU: "keeps what is positive",
     nn.GELU: "keeps what is positive, softly",
@@ -73,6 +76,7 @@ _KINDS = {
     nn.Linear: "every input to every output",
     nn.Dropout: "idle unless training",
     nn.AdaptiveMaxPool2d: "greatest of each map",
+    nn.AdaptiveAvgPool2d: "mean of each map",
 }
 
 
@@ -129,7 +133,7 @@ def convolution_of(network: nn.Sequential, stage: str | None = None) -> str | No
     for name, module in network.named_children():
         if isinstance(module, nn.Conv2d):
             found = name
-        elif isinstance(module, nn.Sequential):
+        elif isinstance(module, layers.BLOCKS):
             found = None
         if name == stage or (stage is None and found):
             return found

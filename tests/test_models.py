@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnn import UserError, models
+from cnn import UserError, layers, models
 from cnn.datasets import CIFAR10, DATASETS, MNIST
 from cnn.models import MODELS
 
@@ -181,7 +181,7 @@ def test_frozen_numbers_are_counted_too():
 
 
 def test_normalizing_brings_the_mean_to_zero_and_one_deviation_to_one():
-    normalize = models.Normalize(CIFAR10.mean, CIFAR10.std)
+    normalize = layers.Normalize(CIFAR10.mean, CIFAR10.std)
     mean = torch.tensor(CIFAR10.mean).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     above = mean + torch.tensor(CIFAR10.std).view(1, 3, 1, 1)
     assert torch.allclose(normalize(mean), torch.zeros(1, 3, 2, 2))
@@ -189,14 +189,14 @@ def test_normalizing_brings_the_mean_to_zero_and_one_deviation_to_one():
 
 
 def test_the_numbers_that_normalize_travel_with_the_weights_and_are_not_learnt():
-    normalize = models.Normalize(MNIST.mean, MNIST.std)
+    normalize = layers.Normalize(MNIST.mean, MNIST.std)
     assert set(normalize.state_dict()) == {"mean", "std"}
     assert not list(normalize.parameters())
 
 
 def test_a_digit_becomes_a_colour_picture_of_32_pixels():
     digit = _pictures(MNIST)
-    colour = models.ToColor32()(digit)
+    colour = layers.ToColor32()(digit)
     assert colour.shape == (3, 3, 32, 32)
     assert torch.equal(colour[:, 0], colour[:, 2])
     assert colour.mean().item() == pytest.approx(digit.mean().item(), abs=0.01)
@@ -204,4 +204,4 @@ def test_a_digit_becomes_a_colour_picture_of_32_pixels():
 
 def test_a_photo_of_32_pixels_passes_bit_for_bit():
     photo = _pictures(CIFAR10)
-    assert torch.equal(models.ToColor32()(photo), photo)
+    assert torch.equal(layers.ToColor32()(photo), photo)
