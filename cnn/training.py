@@ -316,7 +316,10 @@ def conclude(run: Run) -> Checkpoint:
 
 def _command(run: Run) -> str:
     recipe = run.recipe
-    file = f"checkpoints/{recipe.dataset}-{recipe.model}.safetensors"
+    presets = [name for name, known in PRESETS.items() if known == recipe]
+    own = [name for name in presets if name.startswith(recipe.dataset)]
+    name = own[0] if own else f"{recipe.dataset}-{recipe.model}"
+    file = f"checkpoints/{name}.safetensors"
     words = ["python", "-m", "cnn", "train", *flags(recipe), "--output", file]
     if not run.origin:
         return shlex.join(words)
