@@ -1,5 +1,6 @@
 """The sets of pictures a network learns from, held in memory as uint8."""
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,8 +40,8 @@ class Dataset:
     """All that differs between one set of pictures and another.
 
     `mean` and `std` are a channel each, over the training pictures in [0, 1]. `mirrored` says
-    that a picture and its mirror image show the same thing. `read` returns the training and
-    the test pictures from a folder. `files` says which files it looks for there.
+    that a picture and its mirror image show the same thing. `read` returns the training or the
+    test pictures from a folder, downloaded if asked. `files` says which files it looks for there.
     """
 
     name: str
@@ -54,30 +55,28 @@ class Dataset:
     augmentations: tuple[str, ...]
     source: str
     files: str
-    read: Callable[[Path], tuple[Split, Split]]
+    read: Callable[[Path, bool, bool], Split]
 
 
-def _read_mnist(folder: Path) -> tuple[Split, Split]:
-    sets = [torchvision.datasets.MNIST(folder, train, download=True) for train in (True, False)]
-    train, test = (Split(part.data.unsqueeze(1), part.targets.long()) for part in sets)
-    return train, test
+def _read_mnist(folder: Path, train: bool, download: bool) -> Split:
+    part = torchvision.datasets.MNIST(folder, train, download=download)
+    return Split(part.data.unsqueeze(1), part.targets.long())
 
 
-def _read_cifar10(folder: Path) -> tuple[Split, Split]:
-    sets = [torchvision.datasets.CIFAR10(folder, train, download=True) for train in (True, False)]
-    train, test = (
-        Split(
-            torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets)
-        )
-        for part in sets
-    )
-    return train, test
+def _read_cifar10(folder: Path, train: bool, download: bool) -> Split:
+    part = torchvision.datasets.CIFAR10(folder, train, download=download)
+    images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
+    return Split(images, torch.tensor(part.targets))
 
 
-def _write_synthetic(_: Path) -> tuple[Split, Split]:
+def _write_synthetic(_: Path, train: bool, download: bool) -> Split:
+    return _synthetic()[:10_000] if train else _synthetic()[10_000:]
+
+
+@functools.cache
+def _synthetic() -> Split:
     images, labels = map(torch.from_numpy, handwriting.synthetic_digits(12_000, seed=0))
-    everything = Split(images.unsqueeze(1), labels)
-    return everything[:10_000], everything[10_000:]
+    return Split(images.unsqueeze(1), labels)
 
 
 DIGITS = tuple("0123456789")
@@ -161,7 +160,7 @@ def load(dataset: Dataset, held_out: int | None = None) -> Splits:
     A `UserError` says which files to put where when there are none and no network either.
     """
     try:
-        everything, test = dataset.read(folder())
+        everything, test = (dataset.read(folder(), train, True) for train in (True, False))
     except (OSError, RuntimeError, EOFError, ValueError) as fault:
         raise UserError(
             f"{dataset.title} could neither be read from {str(folder())!r} nor downloaded. "
@@ -176,6 +175,25 @@ def load(dataset: Dataset, held_out: int | None = None) -> Splits:
         )
     watched = _stratified(everything.labels, held_out, len(dataset.classes))
     return Splits(everything[~watched], everything[watched], test)
+
+
+def test_pictures(dataset: Dataset) -> Split:
+    """The test pictures, read once and kept, and never downloaded.
+
+    A `UserError` says what to do where they are not in `folder()`.
+    """
+    return _test_pictures(dataset, folder())
+
+
+@functools.cache
+def _test_pictures(dataset: Dataset, place: Path) -> Split:
+    try:
+        return dataset.read(place, False, False)
+    except (OSError, RuntimeError, EOFError, ValueError) as fault:
+        raise UserError(
+            f"The pictures of {dataset.title} are not on this machine. Start a lesson on them in "
+            f"Train, which downloads them, or put {dataset.files} into {str(place)!r}."
+        ) from fault
 
 
 def _stratified(labels: Tensor, count: int, classes: int) -> Tensor:

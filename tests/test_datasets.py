@@ -23,7 +23,7 @@ def _numbered(count: int, classes: int = 10) -> Split:
     return Split(images, labels)
 
 
-NUMBERED = replace(MNIST, read=lambda _: (_numbered(1_000), _numbered(200)))
+NUMBERED = replace(MNIST, read=lambda _, train, __: _numbered(1_000 if train else 200))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def synthetic():
 
 
 def _unreadable(fault: Exception):
-    def read(_):
+    def read(*_):
         raise fault
 
     return replace(MNIST, read=read)
@@ -117,6 +117,20 @@ def test_the_folder_is_the_one_that_the_variable_names_else_one_beside_the_packa
         else:
             monkeypatch.setenv("CNN_DATA", unset)
         assert datasets.folder() == Path(datasets.__file__).parents[1] / "data"
+
+
+def test_test_pictures_are_never_downloaded_but_asked_for_in_words(monkeypatch, tmp_path):
+    monkeypatch.setenv("CNN_DATA", str(tmp_path))
+    for dataset in (MNIST, CIFAR10):
+        with pytest.raises(UserError, match=f"{dataset.title} are not on this machine"):
+            datasets.test_pictures(dataset)
+    assert not list(tmp_path.rglob("*ubyte*"))
+
+
+def test_test_pictures_are_those_of_the_whole_set_and_read_once(synthetic):
+    found = datasets.test_pictures(SYNTHETIC)
+    assert torch.equal(found.images, synthetic.test.images)
+    assert datasets.test_pictures(SYNTHETIC) is found
 
 
 def test_a_split_can_be_cut_like_a_tensor():
