@@ -5,7 +5,7 @@ The house, floor by floor; each module imports only what stands below it:
     page/                a file a tab; the only rooms that know gradio
     __main__             the command line: train, evaluate, predict, models
     resumption  lesson
-    review
+    review  charts
     training  prediction  visualization  explanation  walkthrough
     evaluation  checkpoints  optimization
     recipes
@@ -13,7 +13,7 @@ The house, floor by floor; each module imports only what stands below it:
     layers
     datasets
     handwriting
-    strokes  hardware
+    strokes  hardware  colors
 
 Nothing happens at import: no download, no device, no seed.
 """

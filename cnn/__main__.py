@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from cnn import (
     UserError,
+    charts,
     checkpoints,
     datasets,
     evaluation,
@@ -300,7 +301,7 @@ def _figures(
     return (
         visualization.figures(network, first)
         | {name: visualization.overlay(first[0], found, 0.8) for name, found in counted.items()}
-        | {"probabilities": visualization.heat_map(opinions, card.classes)}
+        | {"probabilities": charts.heat_map(opinions, card.classes)}
     )
 
 

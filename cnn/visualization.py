@@ -1,8 +1,4 @@
-"""What a network has learnt and what it sees, as pictures.
-
-Two colour scales serve all of them: from black for activations, and about zero, blue for
-negative and orange for positive, for weights and attributions.
-"""
+"""What a network has learnt and what it sees, as pictures."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn import UserError
+from cnn.colors import BLACK_SCALE, GREY, WHITE, ZERO_SCALE, about_zero, along, from_black
 from cnn.layers import BLOCKS
 
 WIDEST = 960  # pixels, of a sheet
@@ -23,13 +20,7 @@ GLANCE = 56  # pixels, of a map in a row of first maps
 GAP = 8
 CAPTION = 22
 FOOT = 30
-GREY = (128, 130, 136, 255)  # can be read on paper and on graphite
-WHITE = (255, 255, 255, 255)
-
 Frame = tuple[int, int, int, int]  # the row, column, height and width of what is framed
-
-_BLACK = (0, 0, 0), (122, 38, 8), (222, 88, 36), (255, 176, 138), (255, 250, 242)
-_ZERO = (8, 64, 160), (92, 148, 222), (247, 247, 247), (240, 140, 62), (176, 66, 0)
 
 
 @dataclass(frozen=True)
@@ -74,24 +65,6 @@ class Layout:
         return number if inside else None
 
 
-def from_black(values: Tensor, low: float, high: float) -> Tensor:
-    """Colours (..., 3) uint8 of activations: black at `low`, nearly white at `high`."""
-    return _colored(_BLACK, (values - low) / max(high - low, 1e-12))
-
-
-def about_zero(values: Tensor, largest: float) -> Tensor:
-    """Colours (..., 3) uint8 of weights: blue at -`largest`, white at zero, orange at `largest`."""
-    return _colored(_ZERO, (values / max(largest, 1e-12) + 1) / 2)
-
-
-def _colored(stops: tuple, shares: Tensor) -> Tensor:
-    stops = torch.tensor(stops, dtype=torch.float32)
-    at = shares.float().clamp(0, 1) * (len(stops) - 1)
-    below = at.floor().long().clamp(max=len(stops) - 2)
-    mixed = torch.lerp(stops[below], stops[below + 1], (at - below).unsqueeze(-1))
-    return mixed.round().byte()
-
-
 def first_convolution(network: nn.Module) -> nn.Conv2d:
     """The convolution that looks at the picture itself."""
     return next(module for module in network.modules() if isinstance(module, nn.Conv2d))
@@ -107,7 +80,7 @@ def filters(network: nn.Module) -> Image.Image:
     tiles = torch.stack([_filter_colors(weight, weights.abs().max()) for weight in weights])
     if weights.shape[1] == 3:
         return _sheet(tiles, "grey is zero, each filter stretched by itself")
-    return _sheet(tiles, _ZERO, -weights.abs().max().item(), weights.abs().max().item())
+    return _sheet(tiles, ZERO_SCALE, -weights.abs().max().item(), weights.abs().max().item())
 
 
 def _filter_colors(weights: Tensor, largest: Tensor) -> Tensor:
@@ -141,7 +114,7 @@ def maps_sheet(maps: Tensor, each: bool = False) -> Image.Image:
         words = "each map from its own least value to its own greatest"
         return _sheet(from_black(shares, 0, 1), words)
     low, high = maps.min().item(), maps.max().item()
-    return _sheet(from_black(maps, low, high), _BLACK, low, high)
+    return _sheet(from_black(maps, low, high), BLACK_SCALE, low, high)
 
 
 def first_maps(network: nn.Sequential, image: Tensor, count: int = 8) -> dict[str, Image.Image]:
@@ -189,7 +162,7 @@ def _print_scale(sheet: Image.Image, scale: str | tuple, low: float, high: float
         return
     pen.text((0, middle), f"{low:.2f}", GREY, font, "lm")
     start = round(pen.textlength(f"{low:.2f}", font)) + 10
-    ramp = _colored(scale, torch.linspace(0, 1, 160)).expand(12, -1, -1)
+    ramp = along(scale, torch.linspace(0, 1, 160)).expand(12, -1, -1)
     sheet.paste(Image.fromarray(ramp.numpy()), (start, middle - 6))
     pen.text((start + 170, middle), f"{high:.2f}", GREY, font, "lm")
 
@@ -250,27 +223,6 @@ def _large(colors: Tensor, frame: Frame | None = None) -> Image.Image:
         pen = ImageDraw.Draw(picture)
         pen.rectangle((left - 3, top - 3, left + width + 2, top + height + 2), None, (0, 0, 0), 5)
         pen.rectangle((left - 2, top - 2, left + width + 1, top + height + 1), None, WHITE, 3)
-    return picture
-
-
-def heat_map(rows: Mapping[str, tuple[float, ...]], classes: tuple[str, ...]) -> Image.Image:
-    """Probabilities in [0, 1], a row a network and a column a class, written into their cells."""
-    cell, side, head = (84, 40), 240, 36
-    size = side + cell[0] * len(classes), head + cell[1] * len(rows)
-    picture = Image.new("RGB", size, (24, 25, 28))
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
-    for column, name in enumerate(classes):
-        pen.text((side + (column + 0.5) * cell[0], head / 2), name, GREY, font, "mm")
-    for row, (name, shares) in enumerate(rows.items()):
-        top = head + row * cell[1]
-        pen.text((10, top + cell[1] / 2), name, (220, 220, 220), font, "lm")
-        for column, share in enumerate(shares):
-            left = side + column * cell[0]
-            color = tuple(from_black(torch.tensor(share), 0, 1).tolist())
-            pen.rectangle((left, top, left + cell[0] - 2, top + cell[1] - 2), color)
-            ink = (0, 0, 0) if share > 0.6 else (235, 235, 235)
-            at = left + cell[0] / 2, top + cell[1] / 2
-            pen.text(at, f"{share:.3f}", ink, font, "mm")
     return picture
 
 

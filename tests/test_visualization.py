@@ -179,15 +179,6 @@ def test_the_first_maps_of_each_activation_stand_in_a_row():
     assert {picture.size for picture in pictures.values()} == {(8 * (side + gap) - gap, side)}
 
 
-def test_a_heat_map_has_a_row_a_network_and_a_column_a_class():
-    one = visualization.heat_map({"a": (0.0, 1.0)}, ("cat", "dog"))
-    two = visualization.heat_map({"a": (0.0, 1.0), "b": (1.0, 0.0)}, ("cat", "dog"))
-    assert two.width == one.width
-    assert one.height < two.height
-    assert one.getpixel((one.width - 80, one.height - 10)) == BRIGHT[:3]
-    assert one.getpixel((one.width - 164, one.height - 10)) == (0, 0, 0)
-
-
 def test_figures_are_the_filters_and_the_maps_of_each_stage():
     figures = visualization.figures(_network(torch.ones(1, 1, 2, 2)), torch.rand(1, 1, 3, 4))
     assert list(figures) == ["filters", "maps-0-0", "maps-1-1"]

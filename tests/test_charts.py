@@ -1,0 +1,80 @@
+"""Charts whose pixels can be told beforehand."""
+
+import pytest
+import torch
+
+from cnn import charts
+from cnn.colors import GREY, ORANGE, from_black
+from cnn.evaluation import Reliability
+
+CLASSES = ("cat", "automobile", "x")
+COUNTS = torch.tensor([[90, 10, 0], [1, 99, 0], [0, 0, 100]])
+BRIGHT = (255, 250, 242)
+
+
+def place(row: int, column: int) -> tuple[int, int]:
+    """A pixel within a cell of the matrix, beside its number."""
+    start = charts.confusion(COUNTS, CLASSES).width - 3 * charts.CELL
+    return start + column * charts.CELL + 6, start + row * charts.CELL + 6
+
+
+def test_the_most_frequent_mistake_is_the_brightest_and_the_diagonal_is_grey():
+    picture = charts.confusion(COUNTS, CLASSES)
+    assert picture.getpixel(place(0, 1))[:3] == BRIGHT
+    assert picture.getpixel(place(2, 0))[:3] == (0, 0, 0)
+    assert {picture.getpixel(place(n, n))[:3] for n in range(3)} == {charts.RIGHT_CELL}
+
+
+def test_a_click_on_a_cell_finds_it_and_one_on_a_name_finds_none():
+    for row in range(3):
+        for column in range(3):
+            assert charts.cell_at(*place(row, column), CLASSES) == (row, column)
+    assert charts.cell_at(3, 3, CLASSES) is None
+
+
+def test_a_matrix_without_a_mistake_can_be_drawn():
+    assert charts.confusion(torch.eye(3).long(), CLASSES).getpixel(place(0, 1))[:3] == (0, 0, 0)
+
+
+def test_a_bar_is_as_high_as_the_network_is_right():
+    half = Reliability(torch.tensor([0.0, 8.0]), torch.tensor([0, 0.7]), torch.tensor([0, 0.5]))
+    picture = charts.reliability(half)
+    axes = picture.height - charts.TOP - charts.BOTTOM
+    x = picture.width - charts.RIGHT - 40
+    assert picture.getpixel((x, charts.TOP + axes * 6 // 10)) == ORANGE
+    assert picture.getpixel((x, charts.TOP + axes * 35 // 100))[3] == 0
+
+
+@pytest.mark.parametrize("measure", ["loss", "accuracy"])
+@pytest.mark.parametrize("epochs", [1, 2, 30])
+def test_the_curves_of_a_run_of_any_length_show_both_splits(measure, epochs):
+    history = [
+        {
+            "epoch": n,
+            "train_loss": 2 / n,
+            "validation_loss": 2.2 / n,
+            "train_accuracy": 1 - 0.5 / n,
+            "validation_accuracy": 1 - 0.6 / n,
+        }
+        for n in range(1, epochs + 1)
+    ]
+    colors = {color for _, color in charts.curves(history, measure).getcolors(1_000_000)}
+    assert {GREY, ORANGE} <= colors
+
+
+def test_a_heat_map_has_a_row_a_network_and_a_column_a_class():
+    one = charts.heat_map({"a": (0.0, 1.0)}, ("cat", "dog"))
+    two = charts.heat_map({"a": (0.0, 1.0), "b": (1.0, 0.0)}, ("cat", "dog"))
+    assert two.width == one.width
+    assert one.height < two.height
+    assert one.getpixel((one.width - 80, one.height - 10)) == BRIGHT
+    assert one.getpixel((one.width - 164, one.height - 10)) == (0, 0, 0)
+
+
+def test_the_scale_from_black_begins_black_and_ends_nearly_white():
+    assert from_black(torch.tensor([-1.0, 0.0, 5.0, 9.0]), 0, 5).tolist() == [
+        [0, 0, 0],
+        [0, 0, 0],
+        [*BRIGHT],
+        [*BRIGHT],
+    ]
