@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from cnn.page import draw, inside, parts, photo, probabilities, train
+from cnn.page import draw, inside, parts, photo, probabilities, train, visit
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -28,11 +28,12 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
     ) as blocks:
         parts.masthead()
         subject = gr.State(parts.opening())
+        here = visit.state(folder)
         with gr.Tabs():
-            draw.tab(folder, subject)
-            photo.tab(folder, subject)
-            probabilities.tab(folder, subject)
-            inside.tab(folder, subject)
+            draw.tab(here, subject)
+            photo.tab(here, subject)
+            probabilities.tab(here, subject)
+            inside.tab(here, subject)
             train.tab()
     return blocks.queue(max_size=40)
 

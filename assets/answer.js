@@ -53,5 +53,6 @@ function show(answer) {
   part("label").textContent = answer.label;
   part("share").textContent = answer.label ? percent(Math.max(...answer.probabilities)) : "";
   part("words").textContent = answer.words;
+  part("network").textContent = answer.source;
   if (answer.note) part("note").textContent = answer.note;
 }

@@ -70,7 +70,7 @@ async function ask() {
     unanswered = false;
     const start = performance.now();
     try {
-      const answer = await server.look(strokes);
+      const answer = await server.look({ visit: props.token, strokes });
       if (strokes.length) hear(answer, performance.now() - start);
     } catch {
       part("words").textContent = "The server does not answer. It is asked again in a moment.";
@@ -207,4 +207,12 @@ function key(event) {
 }
 
 document.addEventListener("keydown", key);
+
+// Another network has been chosen.
+watch("network", () => {
+  if (pointer === null) lifted = strokes.length > 0;
+  changed();
+});
+
 write(props.opening);
+trigger("arrive");

@@ -5,6 +5,7 @@ No checkpoint is ever unpickled: the weights are safetensors and the Card is JSO
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -149,25 +150,23 @@ def default(folder: str | Path, dataset: str) -> Checkpoint:
     Where none says so, the one with the best validation accuracy. A `UserError` says how to
     make one when the folder holds none.
     """
-    cards = {path: read_card(path) for path in available(folder)}
-    suitable = {path: card for path, card in cards.items() if card.dataset == dataset}
-    if not suitable:
-        raise UserError(
-            f"There is no network for {datasets.named(dataset).title} in {str(folder)!r} yet. "
-            f"Make one with `python -m cnn train --dataset {dataset} "
-            f"--output checkpoints/{dataset}.safetensors`."
-        )
-    best = max(suitable, key=lambda path: _worth(cards[path]))
-    return load(best)
+    return Collection(folder).chosen(dataset, None)[1]
 
 
 class Collection:
     """A folder's networks, each loaded when it is first asked for and then shared."""
 
     def __init__(self, folder: str | Path):
+        self._folder = folder
         self._paths = {path.stem: path for path in available(folder)}
-        self._cards = {name: read_card(path) for name, path in self._paths.items()}
         self._loaded: dict[str, Checkpoint] = {}
+
+    @functools.cached_property
+    def _cards(self) -> dict[str, Card]:
+        return {name: read_card(path) for name, path in self._paths.items()}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._paths
 
     def names(self, dataset: str) -> list[str]:
         """The networks for a data set, by its name: the one that answers by default first."""
@@ -176,7 +175,7 @@ class Collection:
 
     def named(self, name: str) -> Checkpoint:
         """The network of that name, or a `UserError` that lists the names there are."""
-        if name not in self._paths:
+        if name not in self:
             raise UserError(
                 f"There is no network called {name!r}. Choose: {', '.join(self._paths)}."
             )
@@ -185,8 +184,17 @@ class Collection:
         return self._loaded[name]
 
     def chosen(self, dataset: str, name: str | None) -> tuple[str, Checkpoint]:
-        """The network of that name if it is for the data set, else the default one for it."""
+        """The network of that name if it is for the data set, else the default one for it.
+
+        A `UserError` says how to make one when there is none.
+        """
         names = self.names(dataset)
+        if not names:
+            raise UserError(
+                f"There is no network for {datasets.named(dataset).title} in "
+                f"{str(self._folder)!r} yet. Make one with `python -m cnn train "
+                f"--dataset {dataset} --output checkpoints/{dataset}.safetensors`."
+            )
         name = name if name in names else names[0]
         return name, self.named(name)
 

@@ -41,13 +41,14 @@ def client(address):
     return Client(address, verbose=False)
 
 
-def look(address, drawing):
+def look(address, drawing, token=None):
     """Ask the pad's own server function, as pad.js does."""
     config = httpx.get(f"{address}config").json()
     pads = [c for c in config["components"] if "look" in c["props"].get("server_fns", [])]
     question = {"session_hash": "a", "component_id": pads[0]["id"], "fn_name": "look"}
     answer = httpx.post(
-        f"{address}gradio_api/component_server/", json={**question, "data": drawing}
+        f"{address}gradio_api/component_server/",
+        json={**question, "data": {"visit": token, "strokes": drawing}},
     )
     answer.raise_for_status()
     return answer.json()

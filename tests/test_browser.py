@@ -128,7 +128,7 @@ def test_one_request_is_under_way_and_the_newest_drawing_is_asked_next(visit):
     held, asked = [], []
 
     def hold_the_first(route):
-        asked.append(json.loads(route.request.post_data)["data"])
+        asked.append(json.loads(route.request.post_data)["data"]["strokes"])
         if len(asked) == 1:
             held.append(route)
         else:
@@ -154,6 +154,20 @@ def test_a_server_that_falls_silent_is_named_and_asked_again(visit):
     expect(page.locator(".headline .words").first).to_contain_text("does not answer")
     page.unroute(QUESTIONS)
     has_settled(page, "7")
+
+
+def test_the_chosen_network_answers_in_every_tab_and_only_for_who_chose_it(visit):
+    page, another = visit(), visit()
+    has_settled(page, "3")
+    page.locator(".chooser:visible input").click()
+    page.get_by_role("option", name="mnist-three-conv", exact=True).click()
+    expect(page.locator(".source").first).to_contain_text("Network three-conv, right on 99.2 %")
+    expect(page.locator(".strip figure")).to_have_count(3)
+    page.get_by_role("tab", name="Probabilities").click()
+    expect(page.get_by_label("Network").locator("visible=true")).to_have_value("mnist-three-conv")
+    another.keyboard.press("7")
+    has_settled(another, "7")
+    expect(another.locator(".source").first).to_contain_text("Network four-conv-norm")
 
 
 def test_a_photograph_is_answered_and_shown_as_the_network_sees_it(visit, photograph):

@@ -1,49 +1,58 @@
 """The tab Draw: ten bars that follow the pen."""
 
 import threading
-from pathlib import Path
 
 import gradio as gr
 
-from cnn import UserError, checkpoints, hardware, visualization
+from cnn import UserError, hardware, visualization
 from cnn.checkpoints import Checkpoint
+from cnn.datasets import MNIST
 from cnn.page import parts
+from cnn.page.visit import Visit, choices, chooser
 from cnn.prediction import predict
 from cnn.preprocessing import digit_from_strokes
 
 
-def tab(folder: Path, subject: gr.State) -> None:
-    """Add the tab, answering with the digit network that is the folder's default."""
-    with gr.Tab("Draw", id="draw"):
-        try:
-            checkpoint = checkpoints.default(folder, "mnist")
-        except UserError as error:
-            parts.missing(error)
+def tab(visit: gr.State, subject: gr.State) -> None:
+    """Add the tab, answering with the network for digits that the visitor has chosen."""
+    with gr.Tab("Draw", id="draw") as shown:
+        anybody = visit.value
+        if not parts.can_answer(anybody.shipped, MNIST.name):
             return
-        pad = _pad(checkpoint)
-        strip = gr.HTML(_strip(checkpoint, parts.opening()), apply_default_css=False)
-        _settle(pad, subject, strip, checkpoint)
-        _endpoint(checkpoint)
+        network = chooser(anybody, MNIST.name)
+        pad = _pad(anybody)
+        strip = gr.HTML(
+            _strip(anybody.checkpoint(MNIST.name), parts.opening()), apply_default_css=False
+        )
+        _settle(pad, visit, subject, strip)
+        _choose(network, visit, pad, shown)
+        _endpoint(anybody.checkpoint(MNIST.name))
 
 
-def _pad(checkpoint: Checkpoint) -> gr.HTML:
+def _pad(anybody: Visit) -> gr.HTML:
     turns = threading.BoundedSemaphore(hardware.cores())
 
-    def look(drawing: parts.Strokes) -> dict:
+    def look(question: dict) -> dict:
         try:
+            token, drawing = question["visit"], question["strokes"]
             image = digit_from_strokes(drawing)
+        except (TypeError, KeyError):
+            return {"fault": "That is no drawing."}
         except UserError as error:
             return {"fault": str(error)}
+        checkpoint = anybody.of(token).checkpoint(MNIST.name)
         with turns:
-            return parts.answer(predict(checkpoint, image), image)
+            return parts.answer(checkpoint.card, predict(checkpoint, image), image)
 
     return parts.answer_panel(
-        checkpoint,
+        anybody.checkpoint(MNIST.name).card,
         before=parts.asset("pad.html"),
         script=parts.asset("pad.js"),
         css_template=parts.asset("pad.css"),
         server_functions=[look],
-        specimens={digit: parts.specimen(int(digit)) for digit in checkpoint.card.classes},
+        specimens={digit: parts.specimen(int(digit)) for digit in MNIST.classes},
+        network=anybody.chosen(MNIST.name),
+        token=None,
         opening=str(parts.OPENING),
         invitation="Draw a digit. The answer follows your pen.",
         sees="Your strokes, fitted and centred as its training digits were.",
@@ -53,21 +62,38 @@ def _pad(checkpoint: Checkpoint) -> gr.HTML:
     )
 
 
-def _settle(pad: gr.HTML, subject: gr.State, strip: gr.HTML, checkpoint: Checkpoint) -> None:
-    def settle(drawing: parts.Strokes) -> tuple[parts.Subject, str]:
+def _settle(pad: gr.HTML, visit: gr.State, subject: gr.State, strip: gr.HTML) -> None:
+    def settle(drawing: parts.Strokes, visit: Visit) -> tuple[parts.Subject, str]:
         with parts.toast():
             drawn = parts.drawing(drawing)
-        return drawn, _strip(checkpoint, drawn)
+        return drawn, _strip(visit.checkpoint(MNIST.name), drawn)
 
     pad.stroke_end(
         settle,
-        pad,
+        [pad, visit],
         [subject, strip],
         queue=False,
         trigger_mode="always_last",
-        show_progress="hidden",
-        api_visibility="private",
+        **parts.QUIET,
     )
+
+
+def _choose(network: gr.Dropdown, visit: gr.State, pad: gr.HTML, shown: gr.Tab) -> None:
+    """Tell the pad who asks, and that it must ask again when another network is chosen."""
+
+    def choose(visit: Visit, name: str) -> tuple:
+        with parts.toast():
+            visit.choose(name)
+        return look(visit)
+
+    def look(visit: Visit) -> tuple:
+        name = visit.chosen(MNIST.name)
+        return visit, choices(visit, MNIST.name), gr.update(token=visit.token, network=name)
+
+    outputs = [visit, network, pad]
+    network.input(choose, [visit, network], outputs, queue=False, **parts.QUIET)
+    for arrived in (pad.arrive, shown.select):
+        arrived(look, visit, outputs, queue=False, **parts.QUIET)
 
 
 def _strip(checkpoint: Checkpoint, drawn: parts.Subject) -> str:

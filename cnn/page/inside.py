@@ -1,7 +1,6 @@
 """The tab Inside: filters, maps, one number's arithmetic, and which pixels counted."""
 
 import dataclasses
-from pathlib import Path
 
 import gradio as gr
 import torch
@@ -14,6 +13,7 @@ from cnn.checkpoints import Checkpoint, Collection
 from cnn.explanation import METHODS
 from cnn.page import parts
 from cnn.page.parts import Subject
+from cnn.page.visit import Visit, choices
 from cnn.prediction import predict
 from cnn.visualization import Layout
 from cnn.walkthrough import Convolved, Stage, Step
@@ -44,40 +44,47 @@ GIVE = (
 )
 
 
-def tab(folder: Path, subject: gr.State) -> None:
-    """Add the tab, looking into the networks of a folder at the visitor's subject."""
+def tab(visit: gr.State, subject: gr.State) -> None:
+    """Add the tab, looking into the visitor's chosen network at the visitor's subject."""
     with gr.Tab("Inside", id="inside", elem_classes="inside") as shown:
-        networks = parts.networks(folder)
-        if networks is None:
+        shipped = visit.value.shipped
+        if not parts.can_answer(shipped, "mnist"):
             return
         with gr.Row(elem_classes="controls"):
             glance = gr.HTML(apply_default_css=False)
             network = gr.Dropdown([], label="Network", elem_classes="choice", min_width=200)
-        asked = [subject, network]
-        stage, sheet, follow = _maps(networks, asked)
-        label, pixels = _pixels(networks, asked)
-        shape = _shape(networks, asked)
-        _endpoints(networks)
+        asked = [subject, visit]
+        stage, sheet, follow = _maps(asked)
+        label, pixels = _pixels(asked)
+        shape = _shape(asked)
+        _endpoints(shipped)
 
-    def look(subject: Subject, name: str | None) -> tuple:
-        name, (inside, card) = networks.chosen(subject.dataset, name)
+    def choose(subject: Subject, visit: Visit, name: str) -> tuple:
+        with parts.toast():
+            visit.choose(name)
+        return look(subject, visit)
+
+    def look(subject: Subject, visit: Visit) -> tuple:
+        inside, card = visit.checkpoint(subject.dataset)
         said = predict(Checkpoint(inside, card), subject.views)
         stages = [FILTERS, *(name for name, _ in visualization.feature_maps(inside, subject.image))]
         return (
             parts.glance(subject, said),
-            gr.update(choices=networks.names(subject.dataset), value=name),
+            choices(visit, subject.dataset),
             gr.update(choices=stages, value=FILTERS),
             visualization.filters(inside),
             gr.update(choices=list(card.classes), value=said.label),
         )
 
-    for opened in (shown.select, network.input):
-        looked = opened(look, asked, [glance, network, stage, sheet, label], **parts.QUIET)
+    first = [glance, network, stage, sheet, label]
+    looked = shown.select(look, asked, first, **parts.QUIET)
+    chosen = network.input(choose, [*asked, network], first, **parts.QUIET)
+    for done in (looked, chosen):
         for draw, inputs, outputs in (follow, pixels, shape):
-            looked.then(draw, inputs, outputs, **parts.QUIET)
+            done.then(draw, inputs, outputs, **parts.QUIET)
 
 
-def _maps(networks: Collection, asked: list) -> tuple:
+def _maps(asked: list) -> tuple:
     """The sheet and one of its numbers; gives the stages, the sheet, and what to draw."""
     parts.heading("Filters and maps", SHEET)
     with gr.Row(elem_classes="controls"):
@@ -88,15 +95,15 @@ def _maps(networks: Collection, asked: list) -> tuple:
             label="a scale for each map", container=False, elem_classes="switch", min_width=200
         )
     sheet = parts.picture("The filters, or the maps of a stage, a tile each", "sheet")
-    number, follow, closer = _number(networks, [*asked, stage])
+    number, follow, closer = _number([*asked, stage])
 
-    def draw(subject: Subject, name: str, stage: str, each: bool) -> Image:
+    def draw(subject: Subject, visit: Visit, stage: str, each: bool) -> Image:
         with parts.toast():
-            return _sheet(networks.chosen(subject.dataset, name)[1], subject, stage, each)
+            return _sheet(visit.checkpoint(subject.dataset), subject, stage, each)
 
-    def pick(subject: Subject, name: str, stage: str, event: gr.SelectData) -> int:
+    def pick(subject: Subject, visit: Visit, stage: str, event: gr.SelectData) -> int:
         with parts.toast():
-            layout = _layout(networks.chosen(subject.dataset, name)[1], subject, stage)
+            layout = _layout(visit.checkpoint(subject.dataset), subject, stage)
         found = layout.number_at(*event.index)
         return gr.skip() if found is None else found
 
@@ -108,7 +115,7 @@ def _maps(networks: Collection, asked: list) -> tuple:
     return stage, sheet, followed
 
 
-def _number(networks: Collection, asked: list) -> tuple:
+def _number(asked: list) -> tuple:
     """One number of one map; gives the choice of filters, what to draw, and where."""
     parts.heading("One number", CLOSER)
     with gr.Row(elem_classes="controls numbers"):
@@ -124,24 +131,24 @@ def _number(networks: Collection, asked: list) -> tuple:
     places = [number, row, column]
     outputs = [*places, source, weights, made, sums]
 
-    def start(subject: Subject, name: str, stage: str, *place: float | None) -> Convolved | None:
-        network = networks.chosen(subject.dataset, name)[1].network
+    def start(subject: Subject, visit: Visit, stage: str, *place: float | None) -> Convolved | None:
+        network = visit.checkpoint(subject.dataset).network
         return _start(network, subject, stage, *place)
 
-    def follow(subject: Subject, name: str, stage: str, *place: float | None) -> tuple:
+    def follow(subject: Subject, visit: Visit, stage: str, *place: float | None) -> tuple:
         with parts.toast():
-            network = networks.chosen(subject.dataset, name)[1].network
+            network = visit.checkpoint(subject.dataset).network
             return _closer(network, subject, _start(network, subject, stage, *place))
 
-    def over(subject, name, stage, number, row, column, event: gr.SelectData) -> tuple:
+    def over(subject, visit, stage, number, row, column, event: gr.SelectData) -> tuple:
         with parts.toast():
-            found = start(subject, name, stage, number, row, column)
+            found = start(subject, visit, stage, number, row, column)
         scale = visualization.large_scale(max(found.inputs.shape[1:]))
         return found.over(event.index[1] // scale, event.index[0] // scale)
 
-    def on(subject, name, stage, number, row, column, event: gr.SelectData) -> tuple:
+    def on(subject, visit, stage, number, row, column, event: gr.SelectData) -> tuple:
         with parts.toast():
-            found = start(subject, name, stage, number, row, column)
+            found = start(subject, visit, stage, number, row, column)
         scale = visualization.large_scale(max(found.map.shape))
         return event.index[1] // scale, event.index[0] // scale
 
@@ -252,7 +259,7 @@ def _written(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
-def _pixels(networks: Collection, asked: list) -> tuple:
+def _pixels(asked: list) -> tuple:
     """Which pixels counted; gives the choice of classes, and what to draw."""
     parts.heading("Which pixels counted", COUNTED)
     choices = [(method.title, name) for name, method in METHODS.items()]
@@ -264,9 +271,9 @@ def _pixels(networks: Collection, asked: list) -> tuple:
             opacity = gr.Slider(0, 1, 0.8, step=0.05, label="Opacity")
             words = gr.HTML(apply_default_css=False)
 
-    def draw(subject: Subject, name: str, method: str, label: str, opacity: float) -> tuple:
+    def draw(subject: Subject, visit: Visit, method: str, label: str, opacity: float) -> tuple:
         with parts.toast():
-            checkpoint = networks.chosen(subject.dataset, name)[1]
+            checkpoint = visit.checkpoint(subject.dataset)
             counted = _counted(checkpoint, subject, method, label)
         said = f"<p class='museum'>{METHODS[method].meaning} {METHODS[method].pitfall}</p>"
         return visualization.overlay(subject.image[0], counted, opacity), said
@@ -285,14 +292,14 @@ def _counted(checkpoint: Checkpoint, subject: Subject, method: str, label: str) 
     return explanation.attribute(network, subject.image, method, number)
 
 
-def _shape(networks: Collection, asked: list) -> tuple:
+def _shape(asked: list) -> tuple:
     """The stages of the network as a table; gives what to draw."""
     parts.heading("Shape of the network", SHAPE)
     table = gr.HTML(apply_default_css=False, elem_id="shape")
 
-    def draw(subject: Subject, name: str) -> str:
+    def draw(subject: Subject, visit: Visit) -> str:
         with parts.toast():
-            network = networks.chosen(subject.dataset, name)[1].network
+            network = visit.checkpoint(subject.dataset).network
         return _table(walkthrough.stages(network, subject.image))
 
     return draw, asked, table

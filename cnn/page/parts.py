@@ -14,8 +14,8 @@ import gradio as gr
 from PIL.Image import Image
 from torch import Tensor
 
-from cnn import UserError, checkpoints, datasets, handwriting, preprocessing, visualization
-from cnn.checkpoints import Checkpoint, Collection
+from cnn import UserError, datasets, handwriting, preprocessing, visualization
+from cnn.checkpoints import Card, Collection
 from cnn.prediction import Prediction
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -203,14 +203,14 @@ def missing(error: UserError) -> gr.HTML:
     return gr.HTML(f"<p>{text}</p>", elem_classes="missing", apply_default_css=False)
 
 
-def networks(folder: Path) -> Collection | None:
-    """The networks of a folder; None where none reads digits, and the tab says how to make one."""
+def can_answer(networks: Collection, dataset: str) -> bool:
+    """Whether a network answers for a data set; where none does the tab says how to make one."""
     try:
-        checkpoints.default(folder, "mnist")
+        networks.chosen(dataset, None)
     except UserError as error:
         missing(error)
-        return None
-    return Collection(folder)
+        return False
+    return True
 
 
 @contextmanager
@@ -223,27 +223,33 @@ def toast() -> Iterator[None]:
         raise gr.Error(message, print_exception=False) from None
 
 
-def answer_panel(checkpoint: Checkpoint, before: str = "", **given) -> gr.HTML:
+def answer_panel(card: Card, before: str = "", **given) -> gr.HTML:
     """The panel that shows what a network answers, the same in every tab.
 
     `given` are the words of answer.html, and what else `gr.HTML` or a script should get;
     `script` follows answer.js, and `before` is the html that stands in front of the panel.
     """
-    dataset = datasets.named(checkpoint.card.dataset)
+    dataset = datasets.named(card.dataset)
     return gr.HTML(
         html_template=before + asset("answer.html"),
         js_on_load=asset("answer.js") + given.pop("script"),
         apply_default_css=False,
         classes=dataset.classes,
         size=dataset.size,
-        network=f"Network {checkpoint.card.model}, "
-        f"right on {100 * checkpoint.card.test_accuracy:.1f} % of {dataset.title}'s test pictures",
+        source=_source(card),
         **given,
     )
 
 
-def answer(prediction: Prediction, image: Tensor, note: str = "") -> dict:
-    """What `answer.js` shows: the probabilities, words for them, and `image`'s pixels.
+def _source(card: Card) -> str:
+    return (
+        f"Network {card.model}, right on {100 * card.test_accuracy:.1f} % "
+        f"of {datasets.named(card.dataset).title}'s test pictures"
+    )
+
+
+def answer(card: Card, prediction: Prediction, image: Tensor, note: str = "") -> dict:
+    """What `answer.js` shows: whose answer it is, the probabilities, words, `image`'s pixels.
 
     `image` is (1, C, H, W) in [0, 1]; its pixels leave as a flat list of 0 to 255, row by row,
     the channels of one pixel side by side. `note` says how the picture was prepared.
@@ -257,6 +263,7 @@ def answer(prediction: Prediction, image: Tensor, note: str = "") -> dict:
         "words": words,
         "pixels": pixels,
         "note": note,
+        "source": _source(card),
     }
 
 

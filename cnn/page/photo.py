@@ -1,14 +1,13 @@
 """The tab Photo: what a small network makes of a photograph."""
 
-from pathlib import Path
-
 import gradio as gr
 from gradio import FileData
+from torch import Tensor
 
-from cnn import UserError, checkpoints
-from cnn.checkpoints import Checkpoint
+from cnn.checkpoints import Card, Checkpoint
 from cnn.datasets import CIFAR10
 from cnn.page import parts
+from cnn.page.visit import Visit, choices, chooser
 from cnn.prediction import predict
 from cnn.preprocessing import describe_photo, open_photo, views_from_photo
 
@@ -16,19 +15,20 @@ EXAMPLES = parts.ASSETS / "examples"
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def tab(folder: Path, subject: gr.State) -> None:
-    """Add the tab, answering with the photograph network that is the folder's default."""
-    with gr.Tab("Photo", id="photo"):
-        try:
-            checkpoint = checkpoints.default(folder, CIFAR10.name)
-        except UserError as error:
-            parts.missing(error)
+def tab(visit: gr.State, subject: gr.State) -> None:
+    """Add the tab, answering with the network for photographs that the visitor has chosen."""
+    with gr.Tab("Photo", id="photo") as shown:
+        anybody = visit.value
+        if not parts.can_answer(anybody.shipped, CIFAR10.name):
             return
+        network = chooser(anybody, CIFAR10.name)
+        checkpoint = anybody.checkpoint(CIFAR10.name)
         with gr.Row(elem_classes="bench"):
             with gr.Column(elem_classes="stand"):
                 photo = _frame()
-            answer = _panel(checkpoint)
-        _answer_to(photo, answer, checkpoint, subject)
+            answer = _panel(checkpoint.card)
+        _answer_to([photo, visit], answer, subject)
+        _choose(network, [photo, visit], answer, shown)
         _endpoint(checkpoint)
 
 
@@ -57,9 +57,9 @@ def _frame() -> gr.Image:
     return photo
 
 
-def _panel(checkpoint: Checkpoint) -> gr.HTML:
+def _panel(card: Card) -> gr.HTML:
     return parts.answer_panel(
-        checkpoint,
+        card,
         script=parts.asset("photo.js"),
         invitation="Choose, paste or take a photograph.",
         sees="A photograph, made 32 x 32 pixels small.",
@@ -69,27 +69,40 @@ def _panel(checkpoint: Checkpoint) -> gr.HTML:
     )
 
 
-def _answer_to(photo: gr.Image, answer: gr.HTML, checkpoint: Checkpoint, subject: gr.State) -> None:
-    def look(upload: dict | None) -> tuple:
-        if upload is None:
-            return None, gr.skip()
-        with parts.toast():
-            opened = open_photo(upload["path"])
-        views = views_from_photo(opened, CIFAR10)
-        note = describe_photo(opened, CIFAR10)
-        shown = parts.answer(predict(checkpoint, views), views, note)
-        return shown, parts.Subject(CIFAR10.name, views)
+def _seen(upload: dict | None, visit: Visit) -> tuple[dict | None, Tensor | None]:
+    """What the panel shows of an uploaded photograph, and the views that the network got."""
+    if upload is None:
+        return None, None
+    with parts.toast():
+        opened = open_photo(upload["path"])
+    views, checkpoint = views_from_photo(opened, CIFAR10), visit.checkpoint(CIFAR10.name)
+    note = describe_photo(opened, CIFAR10)
+    return parts.answer(checkpoint.card, predict(checkpoint, views), views, note), views
 
+
+def _answer_to(asked: list, answer: gr.HTML, subject: gr.State) -> None:
+    def look(upload: dict | None, visit: Visit) -> tuple:
+        shown, views = _seen(upload, visit)
+        return shown, gr.skip() if views is None else parts.Subject(CIFAR10.name, views)
+
+    photo = asked[0]
     shown = photo.change(
-        look,
-        photo,
-        [answer, subject],
-        preprocess=False,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        api_visibility="private",
+        look, asked, [answer, subject], preprocess=False, trigger_mode="always_last", **parts.QUIET
     )
-    shown.failure(lambda: None, None, photo, api_visibility="private", show_progress="hidden")
+    shown.failure(lambda: None, None, photo, **parts.QUIET)
+
+
+def _choose(network: gr.Dropdown, asked: list, answer: gr.HTML, shown: gr.Tab) -> None:
+    def choose(upload: dict | None, visit: Visit, name: str) -> dict | None:
+        with parts.toast():
+            visit.choose(name)
+        return _seen(upload, visit)[0]
+
+    def look(upload: dict | None, visit: Visit) -> tuple:
+        return choices(visit, CIFAR10.name), _seen(upload, visit)[0]
+
+    network.input(choose, [*asked, network], answer, preprocess=False, **parts.QUIET)
+    shown.select(look, asked, [network, answer], preprocess=False, **parts.QUIET)
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:

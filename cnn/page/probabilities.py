@@ -2,7 +2,6 @@
 
 import html
 import math
-from pathlib import Path
 
 import gradio as gr
 import torch
@@ -13,6 +12,7 @@ from cnn import UserError, datasets, prediction, visualization
 from cnn.checkpoints import Checkpoint, Collection
 from cnn.page import parts
 from cnn.page.parts import Subject
+from cnn.page.visit import Visit, choices
 from cnn.prediction import SURE, Prediction, predict
 from cnn.walkthrough import Centring, Softmax, centring, softmax
 
@@ -32,35 +32,40 @@ CENTRED = (
 STEPS = ("as drawn, on 28 x 28", "fitted into 20 x 20", "its centre of mass", "moved to the middle")
 
 
-def tab(folder: Path, subject: gr.State) -> None:
-    """Add the tab, asking the networks of a folder about the visitor's subject."""
+def tab(visit: gr.State, subject: gr.State) -> None:
+    """Add the tab, asking the networks about the visitor's subject."""
     with gr.Tab("Probabilities", id="probabilities", elem_classes="inside") as shown:
-        networks = parts.networks(folder)
-        if networks is None:
+        shipped = visit.value.shipped
+        if not parts.can_answer(shipped, "mnist"):
             return
         parts.heading("Every network's opinion", OPINIONS)
         table = gr.HTML(apply_default_css=False)
-        network, temperature, mark, sums = _softmax(networks, subject)
-        centred = _centred(networks, [subject, network])
-        _endpoint(networks)
+        network, temperature, mark, sums = _softmax([subject, visit])
+        centred = _centred([subject, visit])
+        _endpoint(shipped)
 
-    def look(subject: Subject, name: str | None) -> tuple:
-        names = networks.names(subject.dataset)
-        name, checkpoint = networks.chosen(subject.dataset, name)
-        opinions = prediction.opinions(networks.all(subject.dataset), subject.views)
+    def choose(subject: Subject, visit: Visit, name: str) -> tuple:
+        with parts.toast():
+            visit.choose(name)
+        return look(subject, visit)
+
+    def look(subject: Subject, visit: Visit) -> tuple:
+        checkpoint = visit.checkpoint(subject.dataset)
+        opinions = prediction.opinions(visit.all(subject.dataset), subject.views)
         fitted = round(checkpoint.card.temperature, 2)
         return (
             _opinions(opinions, checkpoint.card.classes),
-            gr.update(choices=names, value=name),
+            choices(visit, subject.dataset),
             fitted,
             _fitted(fitted),
             _by_hand(checkpoint, subject, fitted),
         )
 
     outputs = [table, network, temperature, mark, sums]
-    for opened in (shown.select, network.input):
-        looked = opened(look, [subject, network], outputs, **parts.QUIET)
-        looked.then(*centred, **parts.QUIET)
+    looked = shown.select(look, [subject, visit], outputs, **parts.QUIET)
+    chosen = network.input(choose, [subject, visit, network], outputs, **parts.QUIET)
+    for done in (looked, chosen):
+        done.then(*centred, **parts.QUIET)
 
 
 def _opinions(rows: dict[str, tuple[float, ...]], classes: tuple[str, ...]) -> str:
@@ -85,7 +90,7 @@ def _share(share: float) -> str:
     )
 
 
-def _softmax(networks: Collection, subject: gr.State) -> tuple:
+def _softmax(asked: list) -> tuple:
     """Softmax by hand; gives the network, the temperature, its mark and the sums."""
     parts.heading("Softmax by hand", SOFTMAX)
     with gr.Row(elem_classes="controls"):
@@ -95,12 +100,12 @@ def _softmax(networks: Collection, subject: gr.State) -> tuple:
             mark = gr.HTML(apply_default_css=False)
     sums = gr.HTML(apply_default_css=False)
 
-    def warm(subject: Subject, name: str, temperature: float) -> str:
+    def warm(subject: Subject, visit: Visit, temperature: float) -> str:
         with parts.toast():
-            checkpoint = networks.chosen(subject.dataset, name)[1]
+            checkpoint = visit.checkpoint(subject.dataset)
             return _by_hand(checkpoint, subject, _checked(temperature))
 
-    asked = [subject, network, temperature]
+    asked = [*asked, temperature]
     temperature.input(warm, asked, sums, queue=False, trigger_mode="always_last", **parts.QUIET)
     return network, temperature, mark, sums
 
@@ -165,7 +170,7 @@ _VERDICTS = {
 }
 
 
-def _centred(networks: Collection, asked: list) -> tuple:
+def _centred(asked: list) -> tuple:
     """What centring does to a drawing; gives what to draw."""
     with gr.Column(elem_classes="inside") as whole:
         parts.heading("With and without centring", CENTRED)
@@ -173,10 +178,10 @@ def _centred(networks: Collection, asked: list) -> tuple:
             pictures = [parts.picture(text, "large still") for text in STEPS]
         table = gr.HTML(apply_default_css=False)
 
-    def draw(subject: Subject, name: str) -> tuple:
+    def draw(subject: Subject, visit: Visit) -> tuple:
         if subject.strokes is None:
             return gr.update(visible=False), *[gr.skip()] * (len(STEPS) + 1)
-        checkpoint = networks.chosen(subject.dataset, name)[1]
+        checkpoint = visit.checkpoint(subject.dataset)
         steps = centring(subject.strokes)
         opinions = {
             "as drawn": predict(checkpoint, steps.drawn[None, None]).probabilities,

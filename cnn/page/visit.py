@@ -1,0 +1,98 @@
+"""Who is here: the networks that a visitor has chosen and made, apart from everybody else's."""
+
+import secrets
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import gradio as gr
+
+from cnn import UserError, datasets
+from cnn.checkpoints import Checkpoint, Collection
+
+MOST_OWN = 6
+
+
+class Visit:
+    """One stay on the page: the shipped networks, and those of the visitor.
+
+    Gradio gives each session a copy of a State's first value, so a copy is a new visit. It is
+    forgotten with its session. `token` is what only the visitor's own browser knows.
+    """
+
+    def __init__(self, shipped: Collection, here: "WeakValueDictionary | None" = None):
+        self.shipped = shipped
+        self.token = secrets.token_urlsafe()
+        self._here = WeakValueDictionary() if here is None else here
+        self._here[self.token] = self
+        self._own: dict[str, Checkpoint] = {}
+        self._chosen: dict[tuple[str, ...], str] = {}
+
+    def __deepcopy__(self, _) -> "Visit":
+        return Visit(self.shipped, self._here)
+
+    def of(self, token: object) -> "Visit":
+        """The visit with that token; this one where there is none."""
+        return self._here.get(token, self) if isinstance(token, str) else self
+
+    def names(self, dataset: str) -> list[str]:
+        """The networks for a data set, by its name: the default one first, one's own last."""
+        classes = datasets.named(dataset).classes
+        own = (name for name, one in self._own.items() if one.card.classes == classes)
+        return [*self.shipped.names(dataset), *own]
+
+    def chosen(self, dataset: str) -> str:
+        """The name of the network that answers for a data set."""
+        names = self.names(dataset)
+        chosen = self._chosen.get(datasets.named(dataset).classes)
+        return chosen if chosen in names else names[0]
+
+    def checkpoint(self, dataset: str) -> Checkpoint:
+        """The network that answers for a data set."""
+        return self.named(self.chosen(dataset))
+
+    def named(self, name: str) -> Checkpoint:
+        """The network of that name, or a `UserError` that lists the names there are."""
+        return self._own.get(name) or self.shipped.named(name)
+
+    def all(self, dataset: str) -> dict[str, Checkpoint]:
+        """All networks for a data set by their names, as in `names`."""
+        return {name: self.named(name) for name in self.names(dataset)}
+
+    def choose(self, name: str) -> None:
+        """Let the network of that name answer in every tab for the classes that it knows."""
+        self._chosen[self.named(name).card.classes] = name
+
+    def keep(self, name: str, checkpoint: Checkpoint) -> None:
+        """Add a network of the visitor's own, in place of one of that name or of the oldest."""
+        if name in self.shipped:
+            raise UserError(f"{name!r} is the name of a network of ours. Give yours another one.")
+        self._own.pop(name, None)
+        self._own[name] = checkpoint
+        while len(self._own) > MOST_OWN:
+            self.discard(next(iter(self._own)))
+
+    def discard(self, name: str) -> None:
+        """Forget a network of the visitor's own; the default one answers where it did."""
+        self._own.pop(name, None)
+
+
+def state(folder: Path) -> gr.State:
+    """Holds each session's `Visit`; its `value` is nobody's, and sees what everybody sees."""
+    return gr.State(Visit(Collection(folder)))
+
+
+def chooser(visit: Visit, dataset: str) -> gr.Dropdown:
+    """The choice of the network that answers, to be filled by `choices` when a tab is opened."""
+    return gr.Dropdown(
+        visit.names(dataset),
+        value=visit.chosen(dataset),
+        label="Network",
+        container=False,
+        elem_classes="chooser",
+        min_width=200,
+    )
+
+
+def choices(visit: Visit, dataset: str) -> dict:
+    """What a `chooser` must show for this visitor now."""
+    return gr.update(choices=visit.names(dataset), value=visit.chosen(dataset))
