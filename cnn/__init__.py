@@ -7,7 +7,7 @@ The house, floor by floor; each module imports only what stands below it:
     resumption  lesson
     review  charts
     training  prediction  visualization  explanation  walkthrough
-    evaluation  checkpoints  optimization
+    evaluation  checkpoints  optimization  strangers
     recipes
     models  preprocessing  augmentation
     layers

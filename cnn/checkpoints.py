@@ -27,7 +27,8 @@ SUFFIX = ".safetensors"
 class Card:
     """What is known of a trained network. Shares lie in [0, 1]; `seconds` is training time.
 
-    `threshold` is the familiarity below which a picture is doubted to be any of the classes.
+    `threshold` is the familiarity below which a picture is doubted to be any of the classes, and
+    `auroc` how well familiarity tells test pictures from each kind of strangers.
     """
 
     dataset: str
@@ -53,6 +54,7 @@ class Card:
     command: str
     default: bool = False
     claim: float | None = None
+    auroc: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
 

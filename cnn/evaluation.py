@@ -140,3 +140,14 @@ def familiarity(answers: Tensor) -> Tensor:
     detection", 2020).
     """
     return answers.logsumexp(-1)
+
+
+def auroc(familiar: Tensor, strange: Tensor) -> float:
+    """How well a score tells two kinds of pictures apart: 1 always, 0.5 not at all.
+
+    The chance that a `familiar` picture has a higher score than a `strange` one, equal scores
+    counting half; both are (N,), each of its own length.
+    """
+    higher = torch.searchsorted(strange.sort().values, familiar, right=False)
+    equal = torch.searchsorted(strange.sort().values, familiar, right=True) - higher
+    return ((higher + equal / 2).double().mean() / len(strange)).item()

@@ -33,6 +33,7 @@ from cnn import (
 from cnn.checkpoints import Card, Checkpoint
 from cnn.datasets import Split, Splits
 from cnn.recipes import FLIP, PRESETS, Recipe, flags, preset
+from cnn.strangers import strangers
 
 __all__ = ["PRESETS", "Progress", "Recipe", "Run", "conclude", "fit", "preset", "start", "train"]
 
@@ -309,9 +310,18 @@ def conclude(run: Run) -> Checkpoint:
         command=_command(run),
         default=recipe.default,
         claim=recipe.claim,
+        auroc=_auroc(network, dataset, evaluation.familiarity(answers)),
         history=run.history,
     )
     return Checkpoint(network.cpu(), card)
+
+
+def _auroc(network: nn.Module, dataset: datasets.Dataset, familiar: Tensor) -> dict[str, float]:
+    strange = {
+        kind: evaluation.familiarity(evaluation.logits(network, pictures))
+        for kind, pictures in strangers(dataset).items()
+    }
+    return {kind: evaluation.auroc(familiar, scores) for kind, scores in strange.items()}
 
 
 def _command(run: Run) -> str:

@@ -162,3 +162,18 @@ def test_pictures_become_shares_with_their_colours_last_in_memory():
     shares = evaluation.to_float(images, CPU)
     assert shares.is_contiguous(memory_format=torch.channels_last)
     assert shares[:, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 1])
+
+
+def test_a_score_is_worth_what_counting_all_pairs_says():
+    generator = torch.Generator().manual_seed(0)
+    familiar = torch.randint(2, 8, (40,), generator=generator).float()
+    strange = torch.randint(0, 6, (30,), generator=generator).float()
+    pairs = familiar.unsqueeze(1) - strange
+    counted = ((pairs > 0).double() + (pairs == 0).double() / 2).mean().item()
+    assert evaluation.auroc(familiar, strange) == pytest.approx(counted)
+
+
+def test_scores_that_never_mix_are_worth_one_and_equal_ones_a_half():
+    assert evaluation.auroc(torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0, 2.5])) == 1
+    assert evaluation.auroc(torch.tensor([1.0, 2.0]), torch.tensor([3.0])) == 0
+    assert evaluation.auroc(torch.ones(5), torch.ones(3)) == 0.5
