@@ -3,7 +3,8 @@
 The house, floor by floor; each module imports only what stands below it:
 
     page/                a file a tab; the only rooms that know gradio
-    __main__             the command line: train, evaluate, predict, models
+    __main__             the command line
+    commands/            a file a group of commands: train, sweep, evaluate, predict, ...
     resumption  lesson
     review  charts
     training  prediction  visualization  explanation  walkthrough

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from types import UnionType
+from typing import Any, get_origin, get_type_hints
 
 from cnn import UserError
 from cnn.augmentation import AUGMENTATIONS
 from cnn.datasets import DATASETS, named
 from cnn.models import MODELS
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
+OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
 SCHEDULES = ("constant", "linear", "one-cycle", "cosine", "step")
 FLIP = "flip"
 
@@ -104,6 +105,14 @@ class Recipe:
 def _require(fine: bool, what: str, value: object, remedy: str) -> None:
     if not fine:
         raise UserError(f"There is no {what} {value!r}. {remedy}")
+
+
+def kind(name: str) -> type:
+    """What a field of `Recipe` holds: str, int, float, bool or tuple."""
+    hint = get_type_hints(Recipe)[name]
+    if isinstance(hint, UnionType):
+        hint = hint.__args__[0]
+    return get_origin(hint) or hint
 
 
 def continued(recipe: Recipe) -> Recipe:

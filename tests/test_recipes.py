@@ -6,7 +6,8 @@ import json
 import pytest
 
 from cnn import UserError, recipes
-from cnn.__main__ import _parser, _recipe
+from cnn.__main__ import parser
+from cnn.commands import parts
 from cnn.datasets import DATASETS
 from cnn.models import MODELS
 from cnn.recipes import PRESETS, Recipe
@@ -33,7 +34,7 @@ EVERY_FIELD = Recipe(
 
 
 def _from_command_line(*words: str) -> Recipe:
-    return _recipe(_parser().parse_args(["train", "--output", "one.safetensors", *words]))
+    return parts.recipe(parser().parse_args(["train", "--output", "one.safetensors", *words]))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from cnn import UserError, datasets, evaluation, models, optimization, recipes, training
-from cnn.__main__ import _parser, _recipe
+from cnn.__main__ import parser
+from cnn.commands import parts
 from cnn.datasets import Split, Splits
 from cnn.training import Recipe
 
@@ -242,7 +243,7 @@ def test_the_card_tells_how_the_network_came_about(finished, checkpoint):
     assert card.test_accuracy_averaged is None
     assert len(card.history) == 3
     words = card.command.removeprefix("python -m cnn ").split()
-    assert _recipe(_parser().parse_args(words)) == learner.RECIPE
+    assert parts.recipe(parser().parse_args(words)) == learner.RECIPE
 
 
 def test_where_a_mirror_image_means_the_same_the_card_has_the_averaged_accuracy_too():

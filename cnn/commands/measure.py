@@ -1,0 +1,100 @@
+"""`evaluate` and `models`: what checkpoints are worth, measured again or read from their Cards."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from cnn import checkpoints, datasets, evaluation, hardware
+from cnn.checkpoints import Card
+from cnn.commands import parts
+
+
+def add(commands) -> None:
+    """Add both commands."""
+    evaluate = parts.command(
+        commands, "evaluate", _evaluate, "measure checkpoints on their test sets"
+    )
+    evaluate.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
+    models = parts.command(commands, "models", _models, "list the checkpoints from their Cards")
+    models.add_argument("--markdown", action="store_true", help="print the README's table")
+    parts.add_folder(models)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    for path in arguments.checkpoints:
+        found = _measured(path)
+        if arguments.json:
+            print(json.dumps(found), flush=True)
+            continue
+        print(f"{path}: {found['accuracy']:.2%}, loss {found['loss']:.4f}", end="")
+        averaged = found["accuracy_averaged"]
+        print(f", averaged over flips and shifts {averaged:.2%}" if averaged else "")
+        for label, share in found["per_class"].items():
+            print(f"  {label:12} {share:.2%}", flush=True)
+
+
+def _measured(path: Path) -> dict:
+    network, card = checkpoints.load(path)
+    dataset = datasets.named(card.dataset)
+    test = datasets.load(dataset).test
+    network.to(hardware.device())
+    answers = evaluation.logits(network, test.images)
+    measures = evaluation.measure(answers, test.labels)
+    return {
+        "checkpoint": str(path),
+        "dataset": card.dataset,
+        "model": card.model,
+        "parameters": card.parameters,
+        "bytes": path.stat().st_size,
+        "accuracy": measures.accuracy,
+        "accuracy_averaged": evaluation.averaged_accuracy(network, test, dataset),
+        "loss": measures.loss,
+        "ece": evaluation.measure(answers, test.labels, card.temperature).ece,
+        "per_class": dict(zip(card.classes, measures.per_class, strict=True)),
+        "default": card.default,
+    }
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    cards = [
+        (path, checkpoints.read_card(path)) for path in checkpoints.available(arguments.checkpoints)
+    ]
+    if arguments.json:
+        for path, card in cards:
+            print(json.dumps({"checkpoint": str(path)} | dataclasses.asdict(card)))
+        return
+    rows = [_row(path, card) for path, card in cards]
+    if arguments.markdown:
+        print("|".join(["", *_COLUMNS, ""]))
+        print("|---|---|" + "---:|" * (len(_COLUMNS) - 2))
+        print("\n".join("|".join(["", *row, ""]) for row in rows))
+        return
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+    for row in (_COLUMNS, *rows):
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+_COLUMNS = (
+    "checkpoint",
+    "network",
+    "parameters",
+    "test accuracy",
+    "averaged",
+    "its tutorial's claim",
+    "calibration error",
+    "seconds of training",
+)
+
+
+def _row(path: Path, card: Card) -> tuple[str, ...]:
+    return (
+        path.stem + (" (answers on the page)" if card.default else ""),
+        card.model,
+        f"{card.parameters:,}",
+        f"{card.test_accuracy:.2%}",
+        "" if card.test_accuracy_averaged is None else f"{card.test_accuracy_averaged:.2%}",
+        "" if card.claim is None else f"{card.claim:.2%}",
+        f"{card.ece:.2%}",
+        f"{card.seconds:,.0f}",
+    )
