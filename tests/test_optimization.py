@@ -1,0 +1,51 @@
+"""Muon takes torch's own steps, a row a filter, and learns."""
+
+from dataclasses import replace
+
+import learner
+import pytest
+import torch
+from torch import nn
+
+from cnn import optimization, training
+from cnn.recipes import Recipe
+
+MUON = Recipe(optimizer="muon", learning_rate=0.2, momentum=0.6, weight_decay=0.1)
+
+
+def _stepped(optimizer, weight: nn.Parameter, gradients: torch.Tensor) -> torch.Tensor:
+    for group in optimizer.param_groups:
+        group["lr"] = 0.2
+    for gradient in gradients:
+        weight.grad = gradient.view_as(weight)
+        optimizer.step()
+    return weight.detach().flatten(1)
+
+
+@pytest.mark.parametrize("shape", [(8, 3, 3, 3), (40, 2, 3, 3)], ids=["wide", "tall"])
+def test_a_convolution_takes_the_steps_that_torch_takes_for_a_matrix(shape):
+    convolution = nn.Conv2d(shape[1], shape[0], 3, bias=False)
+    matrix = nn.Parameter(convolution.weight.detach().flatten(1).clone())
+    gradients = torch.randn(3, *matrix.shape)
+    ours = _stepped(optimization.optimizer(convolution, MUON), convolution.weight, gradients)
+    reference = torch.optim.Muon([matrix], momentum=0.6, weight_decay=0.1)
+    assert torch.allclose(ours, _stepped(reference, matrix, gradients), atol=0.02)
+
+
+def test_what_is_no_convolution_takes_the_steps_of_plain_momentum():
+    dense = nn.Linear(4, 3, bias=False)
+    matrix = nn.Parameter(dense.weight.detach().clone())
+    gradients = torch.randn(3, *matrix.shape)
+    recipe = replace(MUON, weight_decay=0.0)
+    ours = _stepped(optimization.optimizer(dense, recipe), dense.weight, gradients)
+    reference = torch.optim.SGD([matrix], momentum=0.6, nesterov=True)
+    assert torch.allclose(ours, _stepped(reference, matrix, gradients), atol=1e-6)
+
+
+def test_muon_leaves_frozen_weights_alone_and_learns_synthetic_digits():
+    recipe = replace(MUON, dataset="synthetic", model="quick-whitened", batch_size=100, epochs=1)
+    run = training.start(replace(recipe, schedule="linear"), learner.digits(), learner.CPU)
+    filters = run.network.whiten.weight.clone()
+    *_, last = training.fit(run)
+    assert torch.equal(run.network.whiten.weight, filters)
+    assert last.validation_accuracy >= 0.9
