@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import statistics
 from pathlib import Path
 
 from cnn import checkpoints, datasets, evaluation, hardware
@@ -83,6 +84,7 @@ _COLUMNS = (
     "averaged",
     "its tutorial's claim",
     "calibration error",
+    "strangers noticed",
     "seconds of training",
 )
 
@@ -96,5 +98,6 @@ def _row(path: Path, card: Card) -> tuple[str, ...]:
         "" if card.test_accuracy_averaged is None else f"{card.test_accuracy_averaged:.2%}",
         "" if card.claim is None else f"{card.claim:.2%}",
         f"{card.ece:.2%}",
+        f"{statistics.mean(card.auroc.values()):.3f}" if card.auroc else "",
         f"{card.seconds:,.0f}",
     )
