@@ -64,6 +64,9 @@ class Recipe:
     label_smoothing: float = _field(
         0.0, "share of each answer spread over the other classes", within=(0, 0.99)
     )
+    teacher: str | None = _field(
+        None, "a checkpoint whose shares for all classes are learnt beside the labels"
+    )
     average: float = _field(
         0.0, "decay, a step, of the running mean of the weights; 0 for none", within=(0, 0.99999)
     )
@@ -118,9 +121,12 @@ def kind(name: str) -> type:
 def continued(recipe: Recipe) -> Recipe:
     """The recipe to go on with from finished weights: the same, with smaller steps.
 
-    A fifth of the learning rate, on its schedule from the beginning, and other random numbers.
+    A fifth of the learning rate, on its schedule from the beginning, other random numbers, and
+    no teacher, who may not be there.
     """
-    return replace(recipe, learning_rate=recipe.learning_rate / 5, seed=recipe.seed + 1)
+    return replace(
+        recipe, learning_rate=recipe.learning_rate / 5, seed=recipe.seed + 1, teacher=None
+    )
 
 
 def remembered(values: dict[str, Any]) -> Recipe:
@@ -291,7 +297,12 @@ PRESETS: dict[str, Recipe] = {
         default=False,
     ),
     "photos": _PHOTOS,
-    "photos-small": replace(_PHOTOS, model="whitened-small", epochs=64, default=False),
+    "photos-small": replace(
+        _PHOTOS,
+        model="whitened-small",
+        teacher="checkpoints/cifar10-whitened.safetensors",
+        default=False,
+    ),
 }
 
 

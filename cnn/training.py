@@ -23,6 +23,7 @@ from torch.nn import functional
 from cnn import (
     UserError,
     augmentation,
+    checkpoints,
     datasets,
     evaluation,
     handwriting,
@@ -40,6 +41,8 @@ __all__ = ["PRESETS", "Progress", "Recipe", "Run", "conclude", "fit", "preset", 
 SECONDS_BETWEEN_REPORTS = 1 / 6
 FAMILIAR_DOUBTED = 0.05
 PREPARED = 2_000
+TAUGHT = 0.9  # the teacher's share of the loss, the labels having the rest
+SOFTENED = 4.0  # temperature at which a teacher is listened to
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Run:
     `answering` is the network to ask and to keep: the running mean of the weights where the
     recipe asks for one, else the network itself. `mirrored` says which pictures are seen in the
     mirror in the first epoch; in every next one it is the others. `origin` is the Card of the
-    network that the run began with, where it did not begin with nothing.
+    network that the run began with, where it did not begin with nothing. `teacher` is the network
+    of the recipe's teacher.
     """
 
     recipe: Recipe
@@ -87,6 +91,7 @@ class Run:
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     origin: Card | None = None
+    teacher: nn.Sequential | None = None
 
 
 def start(
@@ -134,7 +139,18 @@ def start(
         seconds=prepared,
         steps=max(1, round(recipe.epochs * _steps_an_epoch(splits.train, recipe))),
         origin=origin and origin.card,
+        teacher=_teacher(recipe, device) if recipe.teacher else None,
     )
+
+
+def _teacher(recipe: Recipe, device: torch.device) -> nn.Sequential:
+    network, card = checkpoints.load(recipe.teacher)
+    if card.dataset != recipe.dataset:
+        raise UserError(
+            f"{recipe.teacher!r} was trained on {card.dataset!r} and cannot teach "
+            f"{recipe.dataset!r}. Choose a teacher of the same data set."
+        )
+    return network.to(device, memory_format=torch.channels_last)
 
 
 def _take_weights(network: nn.Sequential, origin: Checkpoint, recipe: Recipe) -> None:
@@ -215,6 +231,8 @@ def _step(run: Run, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     with torch.autocast(run.device.type, run.precision, enabled=low):
         logits = run.network(images).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=run.recipe.label_smoothing)
+        if run.teacher:
+            loss = torch.lerp(loss, _disagreement(run.teacher, images, logits), TAUGHT)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if run.recipe.clip:
@@ -223,6 +241,17 @@ def _step(run: Run, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     if run.recipe.average:
         _follow(run)
     return loss.detach() * len(labels), (logits.argmax(1) == labels).sum()
+
+
+def _disagreement(teacher: nn.Sequential, images: Tensor, logits: Tensor) -> Tensor:
+    """How far a network's shares for all classes are from its teacher's, both softened.
+
+    G. Hinton, O. Vinyals and J. Dean, "Distilling the knowledge in a neural network" (2015).
+    """
+    with torch.no_grad():
+        taught = (teacher(images).float() / SOFTENED).softmax(1)
+    said = (logits / SOFTENED).log_softmax(1)
+    return functional.kl_div(said, taught, reduction="batchmean") * SOFTENED**2
 
 
 @torch.no_grad()

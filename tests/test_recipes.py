@@ -28,6 +28,7 @@ EVERY_FIELD = Recipe(
     optimizer="adamw",
     schedule="one-cycle",
     augmentation=("warp", "thickness"),
+    teacher="teacher.safetensors",
     default=True,
     **{field.name: _within(field) for field in FIELDS if field.metadata["within"]},
 )

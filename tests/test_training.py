@@ -7,7 +7,16 @@ import learner
 import pytest
 import torch
 
-from cnn import UserError, datasets, evaluation, models, optimization, recipes, training
+from cnn import (
+    UserError,
+    checkpoints,
+    datasets,
+    evaluation,
+    models,
+    optimization,
+    recipes,
+    training,
+)
 from cnn.__main__ import parser
 from cnn.commands import parts
 from cnn.datasets import Split, Splits
@@ -350,3 +359,27 @@ def test_every_optimizer_gets_better_at_what_it_sees(optimizer):
     run = _start(replace(learner.BRIEF, optimizer=optimizer, learning_rate=2e-3, epochs=2))
     reports = list(training.fit(run))
     assert reports[-1].train_loss < reports[0].train_loss
+
+
+@pytest.fixture
+def teacher(checkpoint, tmp_path) -> str:
+    path = tmp_path / "teacher.safetensors"
+    checkpoints.save(path, checkpoint)
+    return str(path)
+
+
+def test_a_pupil_learns_from_its_teacher_what_its_labels_hide(teacher):
+    train, validation, test = learner.few()
+    mislabelled = Splits(Split(train.images, train.labels.roll(1)), validation, test)
+    recipe = replace(learner.BRIEF, epochs=4)
+    alone, taught = (
+        _followed(replace(recipe, teacher=name), mislabelled).history[-1]["validation_accuracy"]
+        for name in (None, teacher)
+    )
+    assert alone < 0.4 < 0.7 < taught
+
+
+def test_a_teacher_of_other_pictures_is_refused(teacher):
+    recipe = replace(learner.BRIEF, dataset="cifar10", augmentation=(), teacher=teacher)
+    with pytest.raises(UserError, match="cannot teach"):
+        _start(recipe, _photographs(60))
