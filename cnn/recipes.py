@@ -216,7 +216,7 @@ _AUGMENTED = Recipe(
 )
 _CLASSIC = Recipe(
     dataset="cifar10",
-    epochs=15,
+    epochs=10,
     batch_size=128,
     optimizer="sgd",
     learning_rate=0.1,
@@ -280,7 +280,6 @@ PRESETS: dict[str, Recipe] = {
     "digits-best": replace(
         _DIGITS,
         model="six-conv-norm",
-        epochs=30,
         augmentation=("warp", "elastic", "thickness"),
         synthetic=0,
         default=False,
@@ -300,6 +299,7 @@ PRESETS: dict[str, Recipe] = {
     "photos-small": replace(
         _PHOTOS,
         model="whitened-small",
+        epochs=24,
         teacher="checkpoints/cifar10-whitened.safetensors",
         default=False,
     ),
