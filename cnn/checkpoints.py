@@ -9,6 +9,7 @@ import functools
 import json
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,17 +68,31 @@ class Checkpoint(NamedTuple):
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write the file whole or not at all: first beside its place, then renamed into it."""
-    path = Path(path)
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.network.state_dict().items()
     }
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     card = json.dumps(dataclasses.asdict(checkpoint.card))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(Path(path)) as beside:
         safetensors.torch.save_file(tensors, beside, metadata={"card": card})
         beside.replace(path)
+
+
+def require_place(path: str | Path, network: nn.Module) -> None:
+    """Make sure, before the work, that a checkpoint of this network can be written there."""
+    size = sum(tensor.nbytes for tensor in network.state_dict().values())
+    with _beside(Path(path)) as beside:
+        beside.write_bytes(bytes(size))
+        beside.unlink()
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A file to write beside a checkpoint's place; a fault leaves none and is a `UserError`."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
     except (OSError, safetensors.SafetensorError) as fault:
         with contextlib.suppress(OSError):
             beside.unlink()

@@ -43,6 +43,7 @@ FAMILIAR_DOUBTED = 0.05
 PREPARED = 2_000
 TAUGHT = 0.9  # the teacher's share of the loss, the labels having the rest
 SOFTENED = 4.0  # temperature at which a teacher is listened to
+EXPLODED = 1_000.0  # a mean loss that no network has that only knows nothing
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,10 @@ class Run:
     `answering` is the network to ask and to keep: the running mean of the weights where the
     recipe asks for one, else the network itself. `mirrored` says which pictures are seen in the
     mirror in the first epoch; in every next one it is the others. `origin` is the Card of the
-    network that the run began with, where it did not begin with nothing. `teacher` is the network
-    of the recipe's teacher.
+    network that the run began with, where it did not begin with nothing. `share` and
+    `batch_size` are what this process has of the pictures and of each batch: all of it, unless
+    `distributed.spread` says otherwise. `sound` holds the weights of the step with the lowest
+    reported loss, to go back to. `teacher` is the network of the recipe's teacher.
     """
 
     recipe: Recipe
@@ -86,12 +89,24 @@ class Run:
     mirrored: Tensor
     device: torch.device
     precision: torch.dtype
-    steps: int
+    batch_size: int
+    share: slice = field(default_factory=lambda: slice(None))
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     origin: Card | None = None
     teacher: nn.Sequential | None = None
+    sound: tuple[float, int, dict[str, Tensor]] = (math.inf, 0, {})
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Steps in which every picture is seen once."""
+        return math.ceil(len(range(len(self.splits.train))[self.share]) / self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Steps in all, at least one."""
+        return max(1, round(self.recipe.epochs * self.steps_an_epoch))
 
 
 def start(
@@ -136,8 +151,8 @@ def start(
         mirrored=torch.rand(len(splits.train), generator=generator) < 0.5,
         device=device,
         precision=hardware.precision(device),
+        batch_size=recipe.batch_size,
         seconds=prepared,
-        steps=max(1, round(recipe.epochs * _steps_an_epoch(splits.train, recipe))),
         origin=origin and origin.card,
         teacher=_teacher(recipe, device) if recipe.teacher else None,
     )
@@ -171,38 +186,34 @@ def _with_synthetic(train: Split, recipe: Recipe) -> Split:
     )
 
 
-def _steps_an_epoch(train: Split, recipe: Recipe) -> int:
-    return math.ceil(len(train) / recipe.batch_size)
-
-
 def fit(run: Run) -> Iterator[Progress]:
     """Follow the recipe to its end, reporting about six times a second and after every epoch.
 
     It ends early where the recipe's patience does.
-    To stop, ask for no more: `run` keeps what was learnt. A loss that is no longer a number is a
-    `UserError`.
+    To stop, ask for no more: `run` keeps what was learnt. A loss that explodes or is no longer a
+    number is a `UserError`; `run.answering` and `run.step` are then those of the lowest loss
+    before it, step 0 where there was none.
     """
-    recipe, an_epoch = run.recipe, _steps_an_epoch(run.splits.train, run.recipe)
-    reported = 0.0
-    while run.step < run.steps:
-        epoch = run.step // an_epoch
+    steps, reported = run.steps, 0.0
+    while run.step < steps:
+        epoch = run.step // run.steps_an_epoch
         loss, right, seen = torch.zeros((), device=run.device), 0, 0
         run.network.train()
         begun = time.perf_counter()
-        order = torch.randperm(len(run.splits.train), generator=run.generator)
-        for chosen in order.split(recipe.batch_size):
+        order = torch.randperm(len(run.splits.train), generator=run.generator)[run.share]
+        for chosen in order.split(run.batch_size):
             images, labels = _batch(run, chosen, epoch)
             losses, hits = _step(run, images, labels)
             loss, right, seen = loss + losses, right + hits, seen + len(labels)
             run.step += 1
-            done = run.step == run.steps or seen == len(order)
+            done = run.step == steps or seen == len(order)
             waited = time.perf_counter() - reported
             if done or run.step == 1 or waited >= SECONDS_BETWEEN_REPORTS:
                 means = loss.item() / seen, right.item() / seen  # a GPU has finished by now
                 run.seconds += time.perf_counter() - begun
                 yield _progress(run, epoch, *means, measured=done)
                 begun = reported = time.perf_counter()
-            if run.step == run.steps or (done and _patience_is_over(run)):
+            if run.step == steps or (done and _patience_is_over(run)):
                 return
 
 
@@ -269,16 +280,12 @@ def _follow(run: Run) -> None:
 def _progress(
     run: Run, epoch: int, train_loss: float, train_accuracy: float, measured: bool
 ) -> Progress:
-    if not math.isfinite(train_loss):
-        raise UserError(
-            f"The loss stopped being a number at step {run.step}. "
-            f"Choose a learning rate below {run.recipe.learning_rate:g}."
-        )
     watched = None
     if measured:
         validation = run.splits.validation
         answers = evaluation.logits(run.answering, validation.images, quick=True)
         watched = evaluation.measure(answers, validation.labels)
+    _require_sound(run, train_loss, watched.loss if watched else 0.0)
     progress = Progress(
         step=run.step,
         steps=run.steps,
@@ -294,6 +301,24 @@ def _progress(
     if measured:
         run.history.append(asdict(progress))
     return progress
+
+
+def _require_sound(run: Run, train_loss: float, validation_loss: float) -> None:
+    """Remember these weights where they are the best so far; go back to those where they broke."""
+    lowest, step, weights = run.sound
+    if not (train_loss < EXPLODED and math.isfinite(validation_loss)):
+        broken, run.step = run.step, step
+        if weights:
+            run.answering.load_state_dict(weights)
+        became = "exploded" if math.isfinite(train_loss) else "stopped being a number"
+        raise UserError(
+            f"The loss {became} at step {broken}. "
+            f"Choose a learning rate below {run.recipe.learning_rate:g}."
+        )
+    if train_loss < lowest:
+        latest = run.answering.state_dict()
+        if all(tensor.isfinite().all() for tensor in latest.values()):
+            run.sound = train_loss, run.step, copy.deepcopy(latest)
 
 
 def conclude(run: Run) -> Checkpoint:

@@ -1,6 +1,7 @@
 """The four commands as scripts and people meet them: words in, lines and an exit code out."""
 
 import contextlib
+import csv
 import dataclasses
 import io
 import json
@@ -129,6 +130,51 @@ def test_training_goes_on_from_a_checkpoint_by_its_own_recipe(trained, tmp_path)
     assert card.recipe["model"] == "two-conv" and last["steps"] == 20
     assert card.recipe["learning_rate"] == origin.recipe["learning_rate"] / 5
     assert done["seconds"] > origin.seconds
+
+
+def test_every_run_leaves_a_table_beside_its_checkpoint_and_a_plot_where_asked(tmp_path):
+    words = [*BRIEFLY, "--output", tmp_path / "new" / "run", "--plot", tmp_path / "curve.png"]
+    *progress, _ = _lines("train", *words)
+    with (tmp_path / "new" / "run.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [line["step"] for line in progress]
+    assert float(rows[-1]["validation_loss"]) == progress[-1]["validation_loss"]
+    assert Image.open(tmp_path / "curve.png").height > 400
+
+
+def test_a_loss_that_breaks_keeps_what_was_learnt_and_says_where(tmp_path):
+    growing = ["--optimizer", "sgd", "--learning-rate", "1000", "--weight-decay", "10"]
+    code, out, err = _say("train", *BRIEFLY, *growing, "--output", tmp_path / "kept", "--json")
+    assert code == 2 and "done" not in out
+    assert re.search(r"The loss .* until step \d+ is in .*kept\.$", err)
+    assert checkpoints.load(tmp_path / "kept")
+
+
+def test_where_no_checkpoint_can_be_written_one_is_told_before_the_work(tmp_path):
+    resource = pytest.importorskip("resource", reason="this system has no limits to set")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        code, out, err = _say("train", *BRIEFLY, "--output", tmp_path / "kept", "--json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (code, out) == (2, "")
+    assert "could not be written" in err and not any(tmp_path.iterdir())
+
+
+def test_a_place_that_is_lost_while_training_does_not_lose_the_network(tmp_path, monkeypatch):
+    def conclude(run, whole=training.conclude):
+        (tmp_path / "new" / "kept.csv").unlink()
+        (tmp_path / "new").rmdir()
+        (tmp_path / "new").touch()
+        return whole(run)
+
+    monkeypatch.setattr(training, "conclude", conclude)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code, _, err = _say("train", *BRIEFLY, "--output", tmp_path / "new" / "kept")
+    assert code == 2
+    refuge = re.search(r"the network is in '(.*)'\.$", err)[1]
+    assert checkpoints.load(refuge)
 
 
 def test_validation_is_null_but_at_the_end_of_an_epoch(trained):

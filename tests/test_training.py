@@ -287,8 +287,23 @@ def test_a_picture_is_mirrored_in_every_other_epoch():
 
 def test_a_loss_that_is_no_number_ends_the_run_with_what_to_choose():
     growing = {"optimizer": "sgd", "learning_rate": 1_000.0, "weight_decay": 10.0}
-    with pytest.raises(UserError, match="stopped being a number.*learning rate below 1000"):
+    with pytest.raises(UserError, match="(stopped being a number|exploded).*rate below 1000"):
         _followed(replace(learner.BRIEF, **growing))
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_what_was_learnt_before_a_loss_exploded_is_kept(average):
+    run = _start(replace(learner.BRIEF, epochs=4, average=average))
+    with pytest.raises(UserError, match="stopped being a number"):
+        for progress in training.fit(run):
+            if progress.step == 20:
+                sound = _weights(run.answering)
+                with torch.no_grad():
+                    run.network.dense1.weight.fill_(torch.nan)
+    assert 0 < run.step <= 20
+    assert _weights(training.conclude(run).network).isfinite().all()
+    if run.step == 20:
+        assert torch.equal(_weights(run.answering), sound)
 
 
 def test_a_gradient_is_followed_no_further_than_its_clip():

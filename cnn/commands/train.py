@@ -5,14 +5,16 @@ import contextlib
 import dataclasses
 import json
 import signal
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
-from cnn import UserError, checkpoints, resumption, training
+from cnn import UserError, checkpoints, course, distributed, resumption, training
+from cnn.checkpoints import Card, Checkpoint
 from cnn.commands import parts
-from cnn.training import Progress
+from cnn.training import Progress, Run
 
 
 def add(commands) -> None:
@@ -28,27 +30,97 @@ def add(commands) -> None:
         metavar="CHECKPOINT",
         help="begin with its weights and, but for what is said here, its recipe in smaller steps",
     )
+    train.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves, as PNG or SVG")
+    train.add_argument("--log-dir", type=Path, metavar="DIR", help="log the run for TensorBoard")
     parts.add_recipe(train)
 
 
 def _train(arguments: argparse.Namespace) -> None:
     if arguments.output.is_dir():
         raise UserError(f"{str(arguments.output)!r} is a folder. Name a file to write.")
+    with _interruptible() as interrupted:
+        with distributed.joined():
+            with distributed.in_turn():
+                run = _begun(arguments)
+            distributed.spread(run)
+            first = not distributed.rank()
+            if first:
+                checkpoints.require_place(arguments.output, run.answering)
+            fault = _followed(run, _readers(arguments, run) if first else [], interrupted)
+        if fault and not (first and run.step):
+            raise fault
+        if first:
+            _finish(arguments, run, fault)
+
+
+def _finish(arguments: argparse.Namespace, run: Run, fault: UserError | None) -> None:
+    checkpoint = training.conclude(run)
+    _keep(arguments.output, checkpoint)
+    if fault:
+        raise UserError(f"{fault} What was learnt until step {run.step} is in {arguments.output}.")
+    _print_result(arguments, checkpoint.card)
+
+
+def _begun(arguments: argparse.Namespace) -> Run:
     origin = checkpoints.load(arguments.continue_from) if arguments.continue_from else None
     run = training.start(parts.recipe(arguments, origin), origin=origin)
     if arguments.resume and arguments.resume.exists():
         resumption.take_up(run, arguments.resume)
-    report = _print_progress if arguments.json else _draw_progress(run.steps)
-    with _interruptible() as interrupted:
-        for progress in training.fit(run):
-            report(progress)
-            if arguments.resume and progress.validation_loss is not None:
-                resumption.put_aside(run, arguments.resume)
-            if interrupted:
-                break
-    checkpoint = training.conclude(run)
-    checkpoints.save(arguments.output, checkpoint)
-    card = checkpoint.card
+    return run
+
+
+def _readers(arguments: argparse.Namespace, run: Run) -> list[Callable[[Progress], None]]:
+    """All that is done with each report."""
+    readers = [_print_progress if arguments.json else _draw_progress(run.steps)]
+    if arguments.log_dir:
+        readers.append(course.board(arguments.log_dir))
+    reports = [Progress(**epoch) for epoch in run.history]
+
+    def write_down() -> None:
+        course.write_table(arguments.output.with_suffix(".csv"), reports)
+        if arguments.plot:
+            course.plot(arguments.plot, reports)
+
+    def note(progress: Progress) -> None:
+        reports.append(progress)
+        if progress.validation_loss is not None:
+            write_down()
+
+    def put_aside(progress: Progress) -> None:
+        if progress.validation_loss is not None:
+            resumption.put_aside(run, arguments.resume)
+
+    write_down()
+    return [*readers, note, *([put_aside] if arguments.resume else [])]
+
+
+def _followed(
+    run: Run, readers: list[Callable[[Progress], None]], interrupted: list[int]
+) -> UserError | None:
+    """Follow a run to its end, or to the fault that ends it and that this returns."""
+    try:
+        with distributed.together():
+            for progress in training.fit(run):
+                for read in readers:
+                    read(progress)
+                if interrupted:
+                    break
+    except UserError as fault:
+        return fault
+    return None
+
+
+def _keep(path: Path, checkpoint: Checkpoint) -> None:
+    """Save it, or somewhere else where it cannot be saved any more, with a word about it."""
+    try:
+        checkpoints.save(path, checkpoint)
+    except UserError as fault:
+        refuge = Path(tempfile.mkdtemp(prefix="cnn-")) / path.name
+        checkpoints.save(refuge, checkpoint)
+        raise UserError(f"{fault} Until then the network is in {str(refuge)!r}.") from fault
+
+
+def _print_result(arguments: argparse.Namespace, card: Card) -> None:
     done = {
         "event": "done",
         "checkpoint": str(arguments.output),
@@ -68,19 +140,23 @@ def _train(arguments: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """A list that is no longer empty once Ctrl-C was pressed; pressed twice, it stops at once."""
-    pressed: list[int] = []
+    """A list that is no longer empty once the run was told to end; told twice, it stops at once.
+
+    By Ctrl-C, or by whoever stops the process in an orderly way: torchrun where another died.
+    """
+    told: list[int] = []
 
     def stop(number, _frame):
-        if pressed:
+        if told:
             raise KeyboardInterrupt
-        pressed.append(number)
+        told.append(number)
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield pressed
+        yield told
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 _PROGRESS_KEYS = [

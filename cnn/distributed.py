@@ -1,0 +1,96 @@
+"""One run on several processes, as `torchrun` starts them: each takes its share of every batch.
+
+With one process, nothing here does anything.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from cnn import UserError, hardware
+from cnn.training import Run
+
+
+def processes() -> int:
+    """How many processes follow this run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Which of them this is. The one of rank 0 evaluates, reports and saves."""
+    return int(os.environ.get("RANK", "0"))
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Belong to the others inside, with a GPU or a share of the cores each."""
+    if processes() == 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    else:
+        torch.set_num_threads(max(1, hardware.cores() // int(os.environ["LOCAL_WORLD_SIZE"])))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        with together():
+            yield
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Say so, as a `UserError`, where another process is gone and so the work inside ends."""
+    try:
+        yield
+    except RuntimeError as fault:
+        if processes() == 1:
+            raise
+        raise UserError(
+            f"Process {rank() + 1} of {processes()} lost touch with another ({fault}). "
+            "See what that one says; with --resume a run goes on from its last whole epoch."
+        ) from fault
+
+
+@contextlib.contextmanager
+def in_turn() -> Iterator[None]:
+    """What is done inside, rank 0 does before the others: it may be a download."""
+    if rank():
+        distributed.barrier()
+    yield
+    if processes() > 1 and not rank():
+        distributed.barrier()
+
+
+class _Shared(DistributedDataParallel):
+    """A network whose gradients are the mean over all processes; its weights keep their names."""
+
+    def state_dict(self, *arguments, **options):
+        return self.module.state_dict(*arguments, **options)
+
+    def load_state_dict(self, *arguments, **options):
+        return self.module.load_state_dict(*arguments, **options)
+
+
+def spread(run: Run) -> None:
+    """Give this process its share of each batch of a run that has just been started.
+
+    All draw the same order of the pictures, and all at random alike; rank r of n takes every
+    n-th from the r-th. A `UserError` says that a batch cannot be shared evenly.
+    """
+    count = processes()
+    if count == 1:
+        return
+    if run.batch_size % count:
+        raise UserError(
+            f"A batch of {run.batch_size} cannot be shared by {count} processes. "
+            f"Choose a multiple of {count}."
+        )
+    run.batch_size //= count
+    run.share = slice(rank(), len(run.splits.train) // count * count, count)
+    run.network = _Shared(run.network)
