@@ -1,11 +1,25 @@
 """Puts the tabs together and shows them: `python app.py`, then open the address it prints."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import gradio as gr
 import torch
 
-from cnn.page import draw, inside, parts, photo, probabilities, train, visit
+from cnn.checkpoints import Collection
+from cnn.page import (
+    cleaning,
+    draw,
+    gate,
+    inside,
+    log,
+    parts,
+    photo,
+    probabilities,
+    train,
+    visit,
+)
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -18,13 +32,22 @@ LAUNCH = {
     "ssr_mode": False,
     "show_error": False,
     "run_history": False,
+    "enable_monitoring": False,
+}
+
+HOST = {
+    "GRADIO_TEMP_DIR": str(Path(tempfile.gettempdir()) / "cnn-playground"),
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",  # else all events are counted anew at each one
+    "GRADIO_ANALYTICS_MAX_EVENTS": "100",
 }
 
 
 def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
     """The whole page, answering with the default networks of a folder of checkpoints."""
     with gr.Blocks(
-        title="CNN Playground", analytics_enabled=False, delete_cache=(3600, 3600)
+        title="CNN Playground",
+        analytics_enabled=False,
+        delete_cache=(cleaning.BETWEEN, cleaning.OLDEST),
     ) as blocks:
         parts.masthead()
         subject = gr.State(parts.opening())
@@ -38,6 +61,18 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
     return blocks.queue(max_size=40)
 
 
+def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:
+    """Build the page and serve it behind the gate; `given` goes to `launch`."""
+    blocks = page(folder)
+    behind = gate.served(list(Collection(folder)))
+    behind["lifespan"] = lambda _: cleaning.kept_clean(blocks)
+    blocks.launch(**LAUNCH, app_kwargs=behind, **given)
+    return blocks
+
+
 if __name__ == "__main__":
+    for name, value in HOST.items():
+        os.environ.setdefault(name, value)
+    log.begin()
     torch.set_num_threads(1)  # a picture is too small to share; the cores are for the visitors
-    page().launch(**LAUNCH)
+    serve()

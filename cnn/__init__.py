@@ -19,6 +19,8 @@ The house, floor by floor; each module imports only what stands below it:
 Nothing happens at import: no download, no device, no seed.
 """
 
+__version__ = "1.0"
+
 
 class UserError(Exception):
     """What a person can mend: a sentence on what is wrong with its value, then what to do."""

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from torch import nn
 from cnn import UserError, datasets, models
 
 SUFFIX = ".safetensors"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def read_card(path: str | Path) -> Card:
         raise UserError(
             f"{path.name!r} is not a whole safetensors file ({fault}). Download or train it again."
         ) from fault
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as fault:
         raise UserError(
             f"{path.name!r} has no Card that this program understands. "
             "Use a checkpoint made by `python -m cnn train`."
@@ -161,6 +164,17 @@ def available(folder: str | Path) -> list[Path]:
     return sorted(Path(folder).glob(f"[!.]*{SUFFIX}"))
 
 
+def cards(folder: str | Path) -> dict[Path, Card]:
+    """The Cards of a folder's checkpoints; one that cannot be read is left out, with a warning."""
+    found = {}
+    for path in available(folder):
+        try:
+            found[path] = read_card(path)
+        except UserError as fault:
+            _log.warning("Left out: %s", fault)
+    return found
+
+
 def default(folder: str | Path, dataset: str) -> Checkpoint:
     """The checkpoint that answers for a data set, by its name: the one whose Card says so.
 
@@ -175,29 +189,28 @@ class Collection:
 
     def __init__(self, folder: str | Path):
         self._folder = folder
-        self._paths = {path.stem: path for path in available(folder)}
         self._loaded: dict[str, Checkpoint] = {}
 
     @functools.cached_property
-    def _cards(self) -> dict[str, Card]:
-        return {name: read_card(path) for name, path in self._paths.items()}
+    def _cards(self) -> dict[str, tuple[Path, Card]]:
+        return {path.stem: (path, card) for path, card in cards(self._folder).items()}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._paths
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cards)
 
     def names(self, dataset: str) -> list[str]:
         """The networks for a data set, by its name: the one that answers by default first."""
-        cards = {name: card for name, card in self._cards.items() if card.dataset == dataset}
-        return sorted(cards, key=lambda name: _worth(cards[name]), reverse=True)
+        worth = {
+            name: _worth(card) for name, (_, card) in self._cards.items() if card.dataset == dataset
+        }
+        return sorted(worth, key=worth.__getitem__, reverse=True)
 
     def named(self, name: str) -> Checkpoint:
         """The network of that name, or a `UserError` that lists the names there are."""
         if name not in self:
-            raise UserError(
-                f"There is no network called {name!r}. Choose: {', '.join(self._paths)}."
-            )
+            raise UserError(f"There is no network called {name!r}. Choose: {', '.join(self)}.")
         if name not in self._loaded:
-            self._loaded[name] = load(self._paths[name])
+            self._loaded[name] = load(self._cards[name][0])
         return self._loaded[name]
 
     def chosen(self, dataset: str, name: str | None) -> tuple[str, Checkpoint]:

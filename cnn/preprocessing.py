@@ -26,6 +26,7 @@ USUAL_PENS = (2.0, 3.6)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MOST_PIXELS = 40_000_000
+MOST_SCANS = 50  # a progressive JPEG has about ten, and each visits every pixel again
 LONGEST_SHAPE = 100
 ENOUGH_PIXELS = 1024
 
@@ -240,6 +241,11 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
             f"“{name}” is {width} x {height} pixels, too narrow to show anything. "
             "Choose another picture."
         )
+    if image.format in ("JPEG", "MPO") and _scans(file) > MOST_SCANS:
+        raise UserError(
+            f"“{name}” is stored in an unusual way, in hundreds of layers. "
+            "Save it anew as JPEG or PNG."
+        )
     try:
         return _upright(image)
     except Exception:  # as above
@@ -247,6 +253,15 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
             f"“{name}” is damaged, cut short or stored in an unusual way. "
             "Fetch it again, or save it anew as JPEG or PNG."
         ) from None
+
+
+def _scans(file: BinaryIO) -> int:
+    """How many scans a JPEG has: the mark of one never stands within what is compressed."""
+    place = file.tell()
+    file.seek(0)
+    found = sum(part.count(b"\xff\xda") for part in iter(lambda: file.read(1 << 20), b""))
+    file.seek(place)
+    return found
 
 
 def _too_large(name: str, size: str) -> str:

@@ -1,9 +1,11 @@
 """One running page and one browser for all the tests that want them."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -30,7 +32,7 @@ def browser():
 @pytest.fixture(scope="session")
 def address(browser):
     """Where the page, started as a person would start it, can be visited."""
-    from visitor import running_app
+    from server import running_app
 
     with running_app() as address:
         yield address
@@ -53,6 +55,48 @@ def visit(browser, address):
     yield visit
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def hosted(tmp_path_factory):
+    """The page served by this process: its address, ending in a slash."""
+    import app
+
+    with pytest.MonkeyPatch.context() as place:
+        place.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        place.setenv("CNN_REQUESTS_A_SECOND", "10000")  # the tests all come from one address
+        blocks = app.serve(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        yield blocks.local_url
+        blocks.close()
+
+
+@pytest.fixture(scope="module")
+def client(hosted):
+    """A program that uses the endpoints of the page served by this process."""
+    from gradio_client import Client
+
+    return Client(hosted, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def pad(hosted):
+    """Asks the pad's own server function, as pad.js does: `pad(drawing)`."""
+    components = httpx.get(f"{hosted}config").json()["components"]
+    own = next(c["id"] for c in components if "look" in c["props"].get("server_fns", []))
+
+    def look(drawing, token=None):
+        asked = {"visit": token, "strokes": drawing}
+        question = {"session_hash": "a", "component_id": own, "fn_name": "look", "data": asked}
+        answer = httpx.post(
+            f"{hosted}gradio_api/component_server/",
+            content=json.dumps(question),
+            headers={"Content-Type": "application/json"},
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    look.number = own
+    return look
 
 
 @pytest.fixture(scope="session")

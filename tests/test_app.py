@@ -7,7 +7,7 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
 import app
@@ -24,34 +24,6 @@ ENDPOINTS = [
     "/network_stages",
     "/probabilities",
 ]
-
-
-@pytest.fixture(scope="module")
-def address():
-    blocks = app.page()
-    _, address, _ = blocks.launch(
-        **app.LAUNCH, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1"
-    )
-    yield address
-    blocks.close()
-
-
-@pytest.fixture(scope="module")
-def client(address):
-    return Client(address, verbose=False)
-
-
-def look(address, drawing, token=None):
-    """Ask the pad's own server function, as pad.js does."""
-    config = httpx.get(f"{address}config").json()
-    pads = [c for c in config["components"] if "look" in c["props"].get("server_fns", [])]
-    question = {"session_hash": "a", "component_id": pads[0]["id"], "fn_name": "look"}
-    answer = httpx.post(
-        f"{address}gradio_api/component_server/",
-        json={**question, "data": {"visit": token, "strokes": drawing}},
-    )
-    answer.raise_for_status()
-    return answer.json()
 
 
 @pytest.mark.parametrize("digit", range(10))
@@ -83,9 +55,9 @@ def test_a_file_that_is_no_picture_is_told_in_words(client, tmp_path):
         client.predict(handle_file(tmp_path / "notes.png"), api_name="/classify_photo")
 
 
-def test_a_file_of_the_server_cannot_be_named_as_a_photograph(address, photograph):
+def test_a_file_of_the_server_cannot_be_named_as_a_photograph(hosted, photograph):
     photo = {"path": str(photograph), "meta": {"_type": "gradio.FileData"}}
-    endpoint = f"{address}gradio_api/call/classify_photo"
+    endpoint = f"{hosted}gradio_api/call/classify_photo"
     event = httpx.post(endpoint, json={"data": [photo]}).json()["event_id"]
     answer = httpx.get(f"{endpoint}/{event}").text
     assert "event: error" in answer
@@ -136,16 +108,16 @@ def test_what_is_not_inside_is_told_in_words(client, asked, endpoint):
         client.predict(*asked, api_name=f"/{endpoint}")
 
 
-def test_the_pad_gets_bars_pixels_and_words(address):
-    answer = look(address, handwriting.specimen(7))
+def test_the_pad_gets_bars_pixels_and_words(pad):
+    answer = pad(handwriting.specimen(7))
     assert len(answer["probabilities"]) == 10
     assert len(answer["pixels"]) == 28 * 28
     assert (answer["label"], answer["words"]) == ("7", "sure")
 
 
 @pytest.mark.parametrize("drawing", [None, 7, "7", [7], [["7"]], [[[1]]], [[[1, 2]]] * 1000])
-def test_the_pad_answers_nonsense_with_a_sentence(address, drawing):
-    assert look(address, drawing)["fault"].endswith(".")
+def test_the_pad_answers_nonsense_with_a_sentence(pad, drawing):
+    assert pad(drawing)["fault"].endswith(".")
 
 
 def test_without_checkpoints_each_tab_says_which_command_makes_one(tmp_path):

@@ -266,3 +266,11 @@ def test_a_collection_names_the_networks_of_a_data_set_the_default_first(checkpo
     assert collection.named("a") is collection.named("a")
     with pytest.raises(UserError, match="'gone'.*a, b, c"):
         collection.named("gone")
+
+
+def test_a_broken_file_in_the_folder_is_left_out_with_a_word(checkpoint, tmp_path, caplog):
+    checkpoints.save(tmp_path / "whole.safetensors", checkpoint)
+    (tmp_path / "broken.safetensors").write_bytes(b"no checkpoint")
+    assert list(checkpoints.Collection(tmp_path)) == ["whole"]
+    assert checkpoints.default(tmp_path, checkpoint.card.dataset).card == checkpoint.card
+    assert "'broken.safetensors' is not a whole" in caplog.text

@@ -1,18 +1,9 @@
-"""What the browser tests and benchmarks share: the app as a process, a Chromium, a hand."""
+"""What the browser tests and benchmarks share: a Chromium and a hand."""
 
-import os
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Playwright
 
-ROOT = Path(__file__).parents[1]
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox",
@@ -23,37 +14,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-@contextmanager
-def running_app() -> Iterator[str]:
-    """Run `python app.py` on a free port of this machine; gives its address once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
-    app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **place})
-    try:
-        address = f"http://127.0.0.1:{port}"
-        while not _answers(address):
-            if app.poll() is not None:
-                raise RuntimeError(f"app.py ended with exit code {app.returncode}")
-            try:
-                app.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
-        yield address
-    finally:
-        app.terminate()
-        app.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=10):
-            return True
-    except (urllib.error.URLError, ConnectionError):
-        return False
 
 
 def start_browser(playwright: Playwright) -> Browser:

@@ -58,9 +58,7 @@ def _measured(path: Path) -> dict:
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    cards = [
-        (path, checkpoints.read_card(path)) for path in checkpoints.available(arguments.checkpoints)
-    ]
+    cards = list(checkpoints.cards(arguments.checkpoints).items())
     if arguments.json:
         for path, card in cards:
             print(json.dumps({"checkpoint": str(path)} | dataclasses.asdict(card)))

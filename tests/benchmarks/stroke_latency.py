@@ -18,7 +18,8 @@ from playwright.sync_api import Page, sync_playwright
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
-from visitor import on_pad, running_app, start_browser  # noqa: E402
+from server import running_app  # noqa: E402
+from visitor import on_pad, start_browser  # noqa: E402
 
 from cnn import handwriting  # noqa: E402
 

@@ -1,0 +1,163 @@
+"""What somebody might send to do harm is answered with a sentence, at every door."""
+
+import functools
+import json
+import math
+
+import hostile
+import httpx
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from cnn import UserError, checkpoints
+from cnn.__main__ import main
+from cnn.preprocessing import digit_from_strokes, open_photo
+
+FILES = hostile.FILES | hostile.HARMLESS
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """All of them, written; gives the path to each name."""
+    folder = tmp_path_factory.mktemp("hostile")
+    paths = {name: folder / name for name in FILES}
+    for name, make in FILES.items():
+        paths[name].write_bytes(make())
+    return paths
+
+
+def is_a_sentence(words):
+    return words[0] == words[0].upper() and words.endswith(".") and "\n" not in words
+
+
+def test_there_are_enough_of_them():
+    assert len(hostile.FILES) >= 60
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_as_a_photograph_it_is_read_or_refused(files, name):
+    if name in hostile.HARMLESS:
+        assert open_photo(files[name]).mode == "RGB"
+        return
+    with pytest.raises(UserError) as refusal:
+        open_photo(files[name])
+    assert is_a_sentence(str(refusal.value))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_as_a_checkpoint_it_is_refused(files, name):
+    with pytest.raises(UserError) as refusal:
+        checkpoints.load(files[name])
+    assert is_a_sentence(str(refusal.value))
+
+
+def test_the_lies_of_a_checkpoint_are_all_that_is_wrong_with_it(tmp_path):
+    (tmp_path / "honest.safetensors").write_bytes(hostile.checkpoint())
+    assert checkpoints.load(tmp_path / "honest.safetensors").card.model == "two-conv"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_endpoint_answers_or_says_why_not(client, files, name):
+    def ask():
+        return client.predict(handle_file(files[name]), api_name="/classify_photo")
+
+    if name in hostile.HARMLESS:
+        assert math.isfinite(ask()["probability"])
+        return
+    with pytest.raises(AppError) as refusal:
+        ask()
+    assert str(refusal.value).endswith(".")
+    assert "<" not in str(refusal.value)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Lets the command line load its networks once for all."""
+    with pytest.MonkeyPatch.context() as place:
+        place.setattr(checkpoints, "default", functools.cache(checkpoints.default))
+        yield
+
+
+@pytest.mark.usefixtures("networks")
+@pytest.mark.parametrize("name", hostile.FILES)
+def test_the_command_line_says_why_not_and_ends_with_2(files, name, capsys):
+    for command in ("predict", "evaluate"):
+        assert main([command, str(files[name])]) == 2
+        said = capsys.readouterr()
+        assert is_a_sentence(said.err.strip())
+        assert said.out == ""
+
+
+# Drawings that are none: whatever JSON can say, and what only Python can.
+
+VALUES = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats() | some.text(),
+    lambda inner: some.lists(inner, max_size=5) | some.dictionaries(some.text(), inner, max_size=3),
+    max_leaves=20,
+)
+POINTS = some.lists(some.lists(some.floats() | some.integers(), min_size=2, max_size=2))
+DRAWINGS = VALUES | some.lists(POINTS | VALUES, max_size=8)
+GENTLY = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+@GENTLY
+@given(DRAWINGS)
+def test_any_drawing_gives_a_picture_or_a_sentence(drawing):
+    try:
+        picture = digit_from_strokes(drawing)
+    except UserError as refusal:
+        assert is_a_sentence(str(refusal))
+    else:
+        assert picture.isfinite().all()
+        assert 0 <= picture.min() <= picture.max() <= 1
+
+
+@GENTLY
+@given(DRAWINGS)
+def test_the_pad_is_answered_whatever_it_sends(pad, drawing):
+    answer = pad(drawing)
+    assert "probabilities" in answer or is_a_sentence(answer["fault"])
+
+
+OUTSIZE = {
+    "a million points": lambda: json.dumps([[[0.5, 0.5]] * 1_000_000]),
+    "a million strokes": lambda: json.dumps([[[0, 0]]] * 1_000_000),
+    "a long text": lambda: json.dumps("x" * 5_000_000),
+    "no number": lambda: "[[[NaN, 0], [1, 1]]]",
+    "no end": lambda: "[[[Infinity, 0], [1, 1]]]",
+    "a huge whole number": lambda: f"[[[1{'0' * 400}, 0], [1, 1]]]",
+    "a longer whole number": lambda: f"[[[1{'0' * 9000}, 0], [1, 1]]]",
+    "deep lists": lambda: "[" * 100_000 + "]" * 100_000,
+    "deep objects": lambda: '{"a":' * 100_000 + "1" + "}" * 100_000,
+    "half a list": lambda: "[[[1, 2], [3",
+    "half a letter": lambda: '"\\ud800"',
+    "a line for the log": lambda: json.dumps("\nWARNING all is well\x1b[31m"),
+    "nothing": lambda: "",
+}
+
+
+@pytest.mark.parametrize("kind", OUTSIZE)
+@pytest.mark.parametrize("door", ["component_server/", "call/classify_digit", "queue/join"])
+def test_a_payload_of_any_size_and_shape_is_answered_and_the_server_lives(
+    hosted, pad, door, kind, capfd
+):
+    payload = OUTSIZE[kind]()
+    body = {
+        "component_server/": f'{{"session_hash": "a", "component_id": {pad.number}, '
+        f'"fn_name": "look", "data": {{"visit": null, "strokes": {payload}}}}}',
+        "call/classify_digit": f'{{"data": [{payload}]}}',
+        "queue/join": f'{{"session_hash": "a", "fn_index": 0, "data": [{payload}]}}',
+    }[door]
+    json_type = {"Content-Type": "application/json"}
+    answer = httpx.post(f"{hosted}gradio_api/{door}", content=body, headers=json_type)
+    assert answer.status_code in (200, 400, 413, 422, 500)
+    assert "Traceback" not in answer.text
+    assert pad([]) is not None
+    assert "\nWARNING all is well" not in capfd.readouterr().err
