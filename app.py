@@ -7,7 +7,6 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from cnn.checkpoints import Collection
 from cnn.page import (
     cleaning,
     draw,
@@ -64,7 +63,7 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
 def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:
     """Build the page and serve it behind the gate; `given` goes to `launch`."""
     blocks = page(folder)
-    behind = gate.served(list(Collection(folder)))
+    behind = gate.served(folder)
     behind["lifespan"] = lambda _: cleaning.kept_clean(blocks)
     blocks.launch(**LAUNCH, app_kwargs=behind, **given)
     return blocks

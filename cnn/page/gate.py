@@ -4,6 +4,7 @@ import collections
 import logging
 import os
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,7 +15,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cnn import __version__
+import cnn
+from cnn.checkpoints import Collection
 
 UPLOAD = "/gradio_api/upload"
 MEGABYTE = 1_000_000
@@ -43,11 +45,12 @@ def requests_a_second() -> float:
     return float(os.environ.get("CNN_REQUESTS_A_SECOND") or 100)
 
 
-def served(networks: list[str]) -> dict:
-    """What `launch(app_kwargs=...)` takes: the gate, and /healthz, which names the networks."""
+def served(folder: Path) -> dict:
+    """What `launch(app_kwargs=...)` takes: the gate, and /healthz with a folder's networks."""
+    networks = list(Collection(folder))
 
     def health(_: Request) -> JSONResponse:
-        return JSONResponse({"version": __version__, "networks": networks})
+        return JSONResponse({"version": cnn.__version__, "networks": networks})
 
     return {"middleware": [Middleware(Gate)], "routes": [Route("/healthz", health)]}
 
