@@ -12,6 +12,7 @@ from cnn.page import (
     draw,
     gate,
     inside,
+    models,
     log,
     parts,
     photo,
@@ -56,6 +57,7 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
             photo.tab(here, subject)
             probabilities.tab(here, subject)
             inside.tab(here, subject)
+            models.tab(here, subject)
             train.tab()
     return blocks.queue(max_size=40)
 

@@ -11,11 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cnn.colors import GREY, ORANGE, from_black, ink
+from cnn.datasets import Split
 from cnn.evaluation import Reliability
 
 CELL = 84  # pixels, of a confusion matrix
 SIZE = 800, 560  # pixels, of a chart
 LEFT, TOP, RIGHT, BOTTOM = 96, 60, 30, 84  # pixels around its axes
+TILE, GAP = 64, 6  # pixels, of a picture among others
 FINE = 2  # drawn larger by so much, then made smaller for smooth lines
 RIGHT_CELL = (74, 77, 84)
 
@@ -120,6 +122,39 @@ def heat_map(rows: Mapping[str, tuple[float, ...]], classes: tuple[str, ...]) ->
     return picture
 
 
+def samples(split: Split, classes: Sequence[str], count: int = 12) -> Image.Image:
+    """The first pictures of each class in a row, the class's name before them."""
+    rows = [split.images[split.labels == label][:count] for label in range(len(classes))]
+    side, edge = _beside(classes), TILE + GAP
+    sheet = Image.new("RGBA", (side + count * edge - GAP, len(classes) * edge - GAP))
+    pen = ImageDraw.Draw(sheet)
+    for row, (name, images) in enumerate(zip(classes, rows, strict=True)):
+        pen.text((side - 14, row * edge + TILE / 2), name, GREY, _font(28), "rm")
+        for column, image in enumerate(images):
+            sheet.paste(tile(image, TILE), (side + column * edge, row * edge))
+    return sheet
+
+
+def album(images: Tensor, captions: Sequence[tuple[str, str]]) -> Image.Image:
+    """Pictures uint8 (N, C, H, W) in rows, two lines under each: what it is, and what is said."""
+    columns, (wide, tall) = 6, (150, 200)
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGBA", (columns * wide, max(rows, 1) * tall))
+    pen, font = ImageDraw.Draw(sheet), _font(18)
+    for number, (image, (truth, said)) in enumerate(zip(images, captions, strict=True)):
+        x, y = number % columns * wide, number // columns * tall
+        sheet.paste(tile(image, wide - 10), (x, y))
+        pen.text((x, y + wide - 4), truth, GREY, font, "la")
+        pen.text((x, y + wide + 18), said, ORANGE, font, "la")
+    return sheet
+
+
+def tile(image: Tensor, side: int | None = None) -> Image.Image:
+    """A picture uint8 (C, H, W), as it is or enlarged without smoothing to `side` pixels."""
+    pixels = Image.fromarray(image.permute(1, 2, 0).squeeze(2).contiguous().numpy())
+    return pixels.resize((side, side), Image.Resampling.NEAREST) if side else pixels
+
+
 class _Chart:
     """Axes from `across` (left, right) and `up` (bottom, top), with their names and ticks."""
 
@@ -166,12 +201,15 @@ class _Chart:
         if not dashed:
             self._pen.line(places, color, 5 * FINE, "curve")
             return
+        dash, period, walked = 13 * FINE, 22 * FINE, 0.0
         for (x, y), (next_x, next_y) in zip(places, places[1:], strict=False):
             length = math.hypot(next_x - x, next_y - y)
-            for start in torch.arange(0, length, 22 * FINE).tolist():
-                begin, end = start / length, min(1, (start + 13 * FINE) / length)
+            for start in torch.arange(-walked, length, period).tolist():
+                begin, end = max(start, 0) / length, min(start + dash, length) / length
                 ends = [(x + at * (next_x - x), y + at * (next_y - y)) for at in (begin, end)]
-                self._pen.line(ends, color, 4 * FINE)
+                if begin < end:
+                    self._pen.line(ends, color, 4 * FINE)
+            walked = (walked + length) % period
 
     def key(self, colors: Mapping[str, tuple]) -> None:
         right = SIZE[0] - RIGHT

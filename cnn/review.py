@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cnn import evaluation, prediction
+from cnn import datasets, evaluation, prediction
 from cnn.checkpoints import Checkpoint
 from cnn.datasets import Split, named
 from cnn.evaluation import Reliability
@@ -63,23 +64,27 @@ class Review:
         """How often it is right where it is so sure, in steps of confidence."""
         return evaluation.reliability(self.probabilities, self.split.labels)
 
+    def cell(self, actual: int | None = None, taken_for: int | None = None) -> Tensor:
+        """The pictures of a class taken for another, or for itself, the surest first.
+
+        Without a class it is all of them, and without another all that it is not.
+        """
+        chosen = self.guesses != self.split.labels
+        if taken_for is not None:
+            chosen = self.guesses == taken_for
+        if actual is not None:
+            chosen &= self.split.labels == actual
+        numbers = chosen.nonzero()[:, 0]
+        return numbers[self.confidence[numbers].argsort(descending=True, stable=True)]
+
     def mistakes(self, count: int) -> Tensor:
         """The pictures that it has wrong, those first of which it is surest."""
-        wrong = (self.guesses != self.split.labels).nonzero()[:, 0]
-        return self._surest(wrong)[:count]
-
-    def cell(self, actual: int, taken_for: int) -> Tensor:
-        """The pictures of one class taken for another, or for itself, the surest first."""
-        both = (self.split.labels == actual) & (self.guesses == taken_for)
-        return self._surest(both.nonzero()[:, 0])
+        return self.cell()[:count]
 
     def examples(self, count: int, seed: int = 0) -> Tensor:
         """Pictures at random, for another seed others."""
         order = torch.randperm(len(self.split), generator=torch.Generator().manual_seed(seed))
         return order[:count]
-
-    def _surest(self, numbers: Tensor) -> Tensor:
-        return numbers[self.confidence[numbers].argsort(descending=True, stable=True)]
 
 
 def examine(
@@ -95,16 +100,45 @@ def examine(
     return Review(checkpoint.card.classes, split, probabilities)
 
 
+def of_test_pictures(
+    checkpoint: Checkpoint, progress: Callable[[float], object] | None = None
+) -> Review:
+    """The `examine` of a network on its data set's test pictures, made once and then kept.
+
+    A `UserError` says what to do where the pictures are not on this machine.
+    """
+    if checkpoint.network not in _REVIEWS:
+        split = datasets.test_pictures(named(checkpoint.card.dataset))
+        _REVIEWS[checkpoint.network] = examine(checkpoint, split, progress)
+    return _REVIEWS[checkpoint.network]
+
+
+def size_in_bytes(network: nn.Module) -> int:
+    """What a network's numbers take in memory."""
+    return sum(tensor.nbytes for tensor in network.state_dict().values())
+
+
 def seconds_a_picture(checkpoint: Checkpoint) -> float:
-    """How long an answer takes on this machine, measured now: the median of a few."""
-    dataset = named(checkpoint.card.dataset)
-    image = torch.full((1, dataset.channels, dataset.size, dataset.size), 0.5)
-    times = []
-    for _ in range(LOOKS):
-        start = time.perf_counter()
-        prediction.predict(checkpoint, image)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    """How long an answer takes on this machine: the median of a few, measured once."""
+    if checkpoint.network not in _SECONDS:
+        dataset = named(checkpoint.card.dataset)
+        image = torch.full((1, dataset.channels, dataset.size, dataset.size), 0.5)
+        times = []
+        for _ in range(LOOKS):
+            start = time.perf_counter()
+            prediction.predict(checkpoint, image)
+            times.append(time.perf_counter() - start)
+        _SECONDS[checkpoint.network] = statistics.median(times)
+    return _SECONDS[checkpoint.network]
+
+
+_REVIEWS: WeakKeyDictionary[nn.Module, Review] = WeakKeyDictionary()
+_SECONDS: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
+
+
+def measured_seconds(checkpoint: Checkpoint) -> float | None:
+    """What `seconds_a_picture` has measured; None before it was asked."""
+    return _SECONDS.get(checkpoint.network)
 
 
 def drift(history: list[dict[str, float]]) -> str:

@@ -1,7 +1,9 @@
 """The page built and asked in this process: its endpoints, and what it does without networks."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import gradio as gr
 import httpx
@@ -15,6 +17,11 @@ from cnn import UserError, checkpoints, handwriting
 from cnn.datasets import CIFAR10
 from cnn.page import parts
 
+needs_data = pytest.mark.skipif(
+    not Path(os.environ.get("CNN_DATA", "no folder")).is_dir(),
+    reason="CNN_DATA names no folder with MNIST and CIFAR-10",
+)
+
 ENDPOINTS = [
     "/attribution",
     "/classify_digit",
@@ -22,7 +29,9 @@ ENDPOINTS = [
     "/feature_maps",
     "/filters",
     "/network_stages",
+    "/networks",
     "/probabilities",
+    "/review",
 ]
 
 
@@ -106,6 +115,27 @@ def test_ten_who_ask_at_once_each_get_the_answer_to_their_own_drawing(client):
 def test_what_is_not_inside_is_told_in_words(client, asked, endpoint):
     with pytest.raises(AppError, match="There is no .*Choose"):
         client.predict(*asked, api_name=f"/{endpoint}")
+
+
+def test_every_networks_card_can_be_asked_for(client):
+    cards = {card["name"]: card for card in client.predict(api_name="/networks")}
+    assert cards["mnist-three-conv"]["claim"] == 0.98
+    assert {card["dataset"] for card in cards.values()} == {"mnist", "cifar10"}
+
+
+def test_a_review_without_the_pictures_says_how_to_get_them(client, monkeypatch, tmp_path):
+    monkeypatch.setenv("CNN_DATA", str(tmp_path))
+    with pytest.raises(AppError, match="not on this machine"):
+        client.predict("mnist-three-conv", api_name="/review")
+
+
+@needs_data
+def test_a_review_agrees_with_the_card(client):
+    found = client.predict("mnist-three-conv", api_name="/review")
+    card = checkpoints.read_card(app.CHECKPOINTS / "mnist-three-conv.safetensors")
+    assert found["accuracy"] == pytest.approx(card.test_accuracy, abs=1e-4)
+    assert np.array(found["confusion"]).sum() == 10_000
+    assert len(found["mistakes"]) == round(10_000 * (1 - found["accuracy"]))
 
 
 def test_the_pad_gets_bars_pixels_and_words(pad):

@@ -1,10 +1,14 @@
 """What a network makes of a whole set of pictures."""
 
+import dataclasses
+import gc
+
 import pytest
 import torch
 
-from cnn import checkpoints, review
-from cnn.datasets import Split
+from cnn import checkpoints, models, review
+from cnn.checkpoints import Checkpoint
+from cnn.datasets import SYNTHETIC, Split
 from cnn.review import Review
 
 CLASSES = ("cat", "dog", "fox")
@@ -39,6 +43,12 @@ def test_a_cell_names_its_pictures(five):
     assert five.cell(2, 0).tolist() == []
 
 
+def test_a_class_may_be_left_open_on_either_side(five):
+    assert five.cell(actual=1).tolist() == [2]
+    assert five.cell(taken_for=0).tolist() == [2, 0]
+    assert five.cell().tolist() == five.mistakes(5).tolist()
+
+
 def test_all_cells_together_hold_each_picture_once(five):
     cells = [five.cell(actual, guess).tolist() for actual in range(3) for guess in range(3)]
     assert sorted(sum(cells, [])) == [0, 1, 2, 3, 4]
@@ -63,6 +73,21 @@ def test_an_examination_ends_when_all_is_done_and_is_calibrated():
 
 def test_an_answer_takes_time():
     assert 0 < review.seconds_a_picture(checkpoints.default("checkpoints", "mnist")) < 5
+
+
+def test_a_review_of_the_test_pictures_is_made_once_and_goes_with_its_network():
+    torch.manual_seed(0)
+    network = models.build("tiny", SYNTHETIC).eval()
+    card = dataclasses.replace(
+        checkpoints.default("checkpoints", "mnist").card, dataset="synthetic"
+    )
+    found = review.of_test_pictures(Checkpoint(network, card))
+    assert len(found.guesses) == 2_000
+    assert review.of_test_pictures(Checkpoint(network, card)) is found
+    kept = len(review._REVIEWS)
+    del network
+    gc.collect()
+    assert len(review._REVIEWS) == kept - 1
 
 
 def row(training: float, validation: float) -> dict[str, float]:

@@ -14,9 +14,10 @@ import gradio as gr
 from PIL.Image import Image
 from torch import Tensor
 
-from cnn import UserError, datasets, handwriting, preprocessing, visualization
+from cnn import UserError, charts, datasets, handwriting, preprocessing, visualization
 from cnn.checkpoints import Card, Collection
 from cnn.prediction import Prediction
+from cnn.review import Review
 
 ASSETS = Path(__file__).parents[2] / "assets"
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -97,12 +98,13 @@ class Subject:
     """What a visitor has drawn or shown last, and all tabs look at.
 
     `views` is float32 (V, C, H, W) in [0, 1], of the pictures of the data set of that name;
-    `strokes` is the drawing, None for a photograph.
+    `strokes` is the drawing, None for a photograph; `truth` is the class of a test picture.
     """
 
     dataset: str
     views: Tensor
     strokes: Strokes | None = None
+    truth: str = ""
 
     @property
     def image(self) -> Tensor:
@@ -119,6 +121,15 @@ def photograph(path: str) -> Subject:
     """A picture file as the subject. A `UserError` says what is wrong with it."""
     photo = preprocessing.open_photo(path)
     return Subject("cifar10", preprocessing.views_from_photo(photo, datasets.CIFAR10))
+
+
+def test_picture(found: Review, number: object) -> Subject:
+    """A picture of the set that a network was reviewed on as the subject, by its number there."""
+    if not str(number).isdigit() or int(number) >= len(found.split):
+        raise UserError(f"There is no picture {number!r}. Choose from 0 to {len(found.split) - 1}.")
+    image, label = found.split[int(number)]
+    family = next(one for one in datasets.DATASETS.values() if one.classes == found.classes)
+    return Subject(family.name, image[None].float() / 255, truth=found.classes[label])
 
 
 def given(strokes: Strokes | None, photo: dict | None) -> Subject:
@@ -185,22 +196,62 @@ def inline(picture: Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def pickable(**given) -> gr.HTML:
+    """A place for HTML whose parts with `data-pick` can be pressed: its event is `select`."""
+    return gr.HTML(js_on_load=asset("pick.js"), apply_default_css=False, **given)
+
+
+def saved(picture: Image, name: str) -> str:
+    """A link that saves a picture as a PNG of that name, as HTML."""
+    return f"<a class='saved' download='{name}.png' href='{inline(picture)}'>PNG</a>"
+
+
+def tiles(found: Review, numbers: Tensor, name: str) -> str:
+    """Pictures of a review by their numbers, what each is beside what it is taken for, as HTML.
+
+    Each can be pressed, which picks its number, and all together be saved under the name.
+    """
+    images, labels = found.split[numbers]
+    said = zip(found.guesses[numbers].tolist(), found.confidence[numbers].tolist(), strict=True)
+    captions = [
+        (found.classes[label], f"{found.classes[guess]} · {math.floor(100 * share)} %")
+        for label, (guess, share) in zip(labels.tolist(), said, strict=True)
+    ]
+    right = (labels == found.guesses[numbers]).tolist()
+    figures = "".join(
+        f"<button data-pick='{number}' class='{'right' if is_right else 'wrong'}'>"
+        f"<img src='{inline(charts.tile(image))}' alt='{truth}, taken for {words}'>"
+        f"<span>{truth}</span> <b>{words}</b></button>"
+        for number, image, (truth, words), is_right in zip(
+            numbers.tolist(), images, captions, right, strict=True
+        )
+    )
+    link = saved(charts.album(images, captions), name) if len(numbers) else ""
+    return f"<div class='tiles'>{figures}</div>{link}"
+
+
 def glance(subject: Subject, prediction: Prediction) -> str:
     """The subject in small beside what the network says of it, as HTML."""
     picture = visualization.large_picture(subject.image[0])
     label, words = _in_words(prediction)
     share = f"{math.floor(prediction.probability * 1000) / 10:.1f} %" if label else ""
+    truth = f"<br>It is: {html.escape(subject.truth)}." * bool(subject.truth)
     return (
         f"<div class='glance'><img alt='What is looked at' src='{inline(picture)}'>"
         f"<span class='label'>{label}</span><span class='share'>{share}</span>"
-        f"<span class='words'>{words}</span></div>"
+        f"<span class='words'>{words}{truth}</span></div>"
     )
 
 
 def missing(error: UserError) -> gr.HTML:
     """Stands in a tab whose network is not there: the error, the command in it set apart."""
+    return gr.HTML(refusal(error), apply_default_css=False)
+
+
+def refusal(error: UserError) -> str:
+    """What cannot be shown, and what to do, in the place where it would stand, as HTML."""
     text = re.sub(r"`(.+?)`\.?", r"<code>\1</code>", html.escape(str(error)))
-    return gr.HTML(f"<p>{text}</p>", elem_classes="missing", apply_default_css=False)
+    return f"<p class='missing'>{text}</p>"
 
 
 def can_answer(networks: Collection, dataset: str) -> bool:

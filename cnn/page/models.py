@@ -1,0 +1,160 @@
+"""The tab Models: every network's Card, and how one of them does on its test pictures."""
+
+import dataclasses
+import html
+
+import gradio as gr
+
+from cnn import charts, datasets, review
+from cnn.checkpoints import Card, Checkpoint
+from cnn.page import models_review, parts
+from cnn.page.visit import Visit
+
+NETWORKS = (
+    "Every network of this page with what was measured when its training was over. Press a "
+    "column's head to sort by it, and a network's name to make it answer in every tab."
+)
+LEARNT = (
+    "Each epoch shows the network all its training pictures once, often changed at random, which "
+    "makes them the harder ones. Where training runs ahead of validation, it learns by heart."
+)
+FAMILIES = ("mnist", "cifar10")
+HEADS = (
+    *("network", "pictures", "parameters", "size", "test pictures right", "tutorial's claim"),
+    *("calibration error", "an answer takes"),
+)
+
+
+def tab(visit: gr.State, subject: gr.State) -> None:
+    """Add the tab, showing the shipped networks and the visitor's own."""
+    with gr.Tab("Models", id="models", elem_classes="inside") as shown:
+        if not parts.can_answer(visit.value.shipped, "mnist"):
+            return
+        name = gr.State("")
+        parts.heading("The networks", NETWORKS)
+        table = parts.pickable(elem_id="networks")
+        card = gr.HTML(apply_default_css=False, elem_id="card")
+        parts.heading("How it learnt", LEARNT)
+        with gr.Row(elem_classes="pair"):
+            curves = [
+                parts.picture(f"The {measure} by epoch, for training and validation", "chart still")
+                for measure in ("loss", "accuracy")
+            ]
+        drift = gr.HTML(apply_default_css=False)
+        reviewed = models_review.views(visit, name, subject)
+        _endpoints(visit.value)
+    views = [name, table, card, *curves, drift]
+
+    def look(visit: Visit, subject: parts.Subject, name: str) -> tuple:
+        name = name if name in _all(visit) else visit.chosen(subject.dataset)
+        return name, _table(_all(visit), name), *_learnt(visit.named(name))
+
+    def choose(visit: Visit, event: gr.EventData) -> tuple:
+        with parts.toast():
+            visit.choose(str(event.value))
+        name = str(event.value)
+        return name, _table(_all(visit), name), *_learnt(visit.named(name))
+
+    def clock(visit: Visit, name: str) -> str:
+        for network in _all(visit).values():
+            review.seconds_a_picture(network)
+        return _table(_all(visit), name)
+
+    looked = shown.select(look, [visit, subject, name], views, **parts.QUIET)
+    picked = table.select(choose, visit, views, **parts.QUIET)
+    for done in (looked, picked):
+        done.then(clock, [visit, name], table, **parts.QUIET).then(**reviewed)
+
+
+def _all(visit: Visit) -> dict[str, Checkpoint]:
+    return {name: one for family in FAMILIES for name, one in visit.all(family).items()}
+
+
+def _table(networks: dict[str, Checkpoint], chosen: str) -> str:
+    """A row a network, with what can be sorted by in `data-value`, as HTML."""
+    head = "".join(f"<th scope='col'><button>{name}</button></th>" for name in HEADS)
+    rows = "".join(_row(name, network, name == chosen) for name, network in networks.items())
+    return (
+        "<div class='wide'><table class='networks'>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(name: str, network: Checkpoint, chosen: bool) -> str:
+    card, label = network.card, html.escape(name)
+    seconds = review.measured_seconds(network)
+    cells = (
+        (datasets.named(card.dataset).title,) * 2,
+        (card.parameters, f"{card.parameters:,}"),
+        (size := review.size_in_bytes(network.network), f"{size / 1e6:.1f} MB"),
+        (card.test_accuracy, f"{100 * card.test_accuracy:.2f} %"),
+        (card.claim or "", f"{100 * card.claim:.2f} %" if card.claim else ""),
+        (card.ece, f"{100 * card.ece:.2f} %"),
+        (seconds or "", f"{1000 * seconds:.1f} ms" if seconds else "measuring"),
+    )
+    row = "".join(f"<td data-value='{value}'>{words}</td>" for value, words in cells)
+    return (
+        f"<tr class='{'chosen' * chosen}' data-pick='{label}'><th scope='row'>"
+        f"<button aria-pressed='{str(chosen).lower()}'>{label}</button></th>{row}</tr>"
+    )
+
+
+def _learnt(network: Checkpoint) -> tuple:
+    """The Card in words, the curves of its training, and whether they part."""
+    history = network.card.history
+    if not history:
+        curves = [gr.update(visible=False)] * 2
+    else:
+        pictures = [charts.curves(history, measure) for measure in ("loss", "accuracy")]
+        curves = [gr.update(value=picture, visible=True) for picture in pictures]
+    return _words(network.card), *curves, f"<p class='museum'>{review.drift(history)}</p>"
+
+
+def _words(card: Card) -> str:
+    averaged = card.test_accuracy_averaged
+    more = f", {100 * averaged:.2f} % as the mean over mirror images and shifts" if averaged else ""
+    return (
+        f"<h2>{html.escape(card.model)}</h2>"
+        f"<p class='museum'>Right on {100 * card.test_accuracy:.2f} % of the test pictures of "
+        f"{datasets.named(card.dataset).title}{more}. It learnt for {card.seconds:,.0f} s on "
+        f"{html.escape(card.hardware)}, {html.escape(card.date[:10])}, by</p>"
+        f"<code>{html.escape(card.command)}</code>"
+    )
+
+
+def _endpoints(visit: Visit) -> None:
+    def networks() -> list[dict[str, object]]:
+        return [
+            {"name": name} | dataclasses.asdict(dataclasses.replace(one.card, history=[]))
+            for name, one in _all(visit).items()
+        ]
+
+    def review_network(network: str) -> dict[str, object]:
+        with parts.toast():
+            found = review.of_test_pictures(visit.shipped.named(network))
+        reliability = found.reliability._asdict()
+        return {
+            "classes": found.classes,
+            "accuracy": found.accuracy,
+            "per_class": found.per_class,
+            "confusion": found.confusion.tolist(),
+            "reliability": {name: values.tolist() for name, values in reliability.items()},
+            "mistakes": found.mistakes(100).tolist(),
+        }
+
+    gr.api(
+        networks,
+        api_name="networks",
+        api_description="The Cards of all networks of this page: `name`, data set, classes, "
+        "parameters, test accuracy, calibration, recipe, and the command that trains it anew.",
+    )
+    gr.api(
+        review_network,
+        api_name="review",
+        api_description="How the `network` of that name does on its data set's test pictures: "
+        "`accuracy`, `per_class`, `confusion` (rows: what a picture is, columns: what it is taken "
+        "for), `reliability` in steps of confidence, and the numbers of its surest `mistakes`. "
+        "The first time takes seconds.",
+        concurrency_limit=1,
+        concurrency_id="review",
+    )

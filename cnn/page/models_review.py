@@ -1,0 +1,182 @@
+"""In the tab Models: how one network does on the test pictures of its data set."""
+
+import html
+import secrets
+
+import gradio as gr
+
+from cnn import UserError, charts, review
+from cnn.page import parts
+from cnn.page.visit import Visit
+from cnn.prediction import predict
+from cnn.review import Review
+
+CONFUSED = (
+    "A row for what a picture is, a column for what it was taken for: in grey what is right, and "
+    "the brighter another cell, the more often that mistake. Click a cell to see its pictures."
+)
+SURENESS = (
+    "At the left each class's share of right answers. At the right the pictures by how sure the "
+    "network was of them: where a bar ends at the dashed line, sure and right are the same."
+)
+EXAMPLES = (
+    "Pictures that the network never learnt from: what each is, and below it what the network "
+    "takes it for. Press one, and it is what Probabilities and Inside look at."
+)
+SET = "What all this is learnt from and measured on: a row a class, pictures taken at random."
+TILES = 24
+ANY, OTHERS = "anything", "anything else"
+
+
+def views(visit: gr.State, name: gr.State, subject: gr.State) -> dict:
+    """Add the views; gives the event that fills them for the network of that name."""
+    status = gr.HTML(apply_default_css=False, elem_id="examined")
+    with gr.Column(visible="hidden", elem_classes="inside") as whole:
+        confusion, choices, tiles = _confused(visit, name, subject)
+        per_class, reliability = _sureness()
+        examples = _examples(visit, name, subject)
+        parts.heading("The data set", SET)
+        samples = parts.picture("Pictures of each class, a row a class", "sheet still")
+
+    def examine(visit: Visit, name: str, progress=gr.Progress()) -> dict:  # noqa: B008
+        network = visit.named(name)
+        try:
+            found = review.of_test_pictures(network, progress)
+        except UserError as error:
+            return {status: parts.refusal(error), whole: gr.update(visible="hidden")}
+        classes = found.classes
+        return {
+            status: "",
+            whole: gr.update(visible=True),
+            confusion: charts.confusion(found.confusion, classes),
+            choices[0]: gr.update(choices=[ANY, *classes], value=ANY),
+            choices[1]: gr.update(choices=[OTHERS, *classes], value=OTHERS),
+            tiles: _pictures(found, ANY, OTHERS),
+            per_class: _bars(found),
+            reliability: charts.reliability(found.reliability),
+            examples: parts.tiles(found, found.examples(TILES), "examples"),
+            samples: charts.samples(found.split, classes),
+        }
+
+    outputs = [status, whole, confusion, *choices, tiles, per_class, reliability, examples, samples]
+    return {
+        "fn": examine,
+        "inputs": [visit, name],
+        "outputs": outputs,
+        "show_progress": "full",
+        "show_progress_on": status,
+        "concurrency_limit": 1,
+        "concurrency_id": "review",
+        "api_visibility": "private",
+    }
+
+
+def _confused(visit: gr.State, name: gr.State, subject: gr.State) -> tuple:
+    """The confusion matrix and the pictures of a cell; gives it, the choice, and the pictures."""
+    parts.heading("What it takes for what", CONFUSED)
+    with gr.Row(elem_classes="pair"):
+        matrix = parts.picture("The confusion matrix, in numbers at the endpoint review", "matrix")
+        with gr.Column():
+            with gr.Row(elem_classes="controls"):
+                actual = gr.Dropdown([ANY], label="It is", min_width=120)
+                guess = gr.Dropdown([OTHERS], label="taken for", min_width=120)
+            tiles = parts.pickable(elem_id="cell")
+    asked = [visit, name, actual, guess]
+
+    def show(visit: Visit, name: str, actual: str, guess: str) -> str:
+        with parts.toast():
+            return _pictures(_found(visit, name), actual, guess)
+
+    def click(visit: Visit, name: str, event: gr.SelectData) -> tuple:
+        classes = visit.named(name).card.classes
+        cell = charts.cell_at(*event.index, classes)
+        return tuple(classes[at] for at in cell) if cell else (gr.skip(), gr.skip())
+
+    gr.on([actual.input, guess.input], show, asked, tiles, **parts.QUIET)
+    clicked = matrix.select(click, [visit, name], [actual, guess], **parts.QUIET)
+    clicked.then(show, asked, tiles, **parts.QUIET)
+    _takes_up(tiles, visit, name, subject)
+    return matrix, (actual, guess), tiles
+
+
+def _sureness() -> tuple:
+    parts.heading("How often right, and how sure", SURENESS)
+    with gr.Row(elem_classes="pair"):
+        per_class = gr.HTML(apply_default_css=False)
+        reliability = parts.picture(
+            "How often it is right by how sure it is, beside the line of honesty", "chart still"
+        )
+    return per_class, reliability
+
+
+def _examples(visit: gr.State, name: gr.State, subject: gr.State) -> gr.HTML:
+    parts.heading("Test pictures", EXAMPLES)
+    with gr.Row(elem_classes="controls"):
+        others = gr.Button("Other pictures", min_width=120)
+        one = gr.Button("A random test picture", min_width=120)
+    looked_at = gr.HTML(apply_default_css=False, elem_id="looked-at")
+    tiles = parts.pickable(elem_id="examples-shown")
+
+    def shuffle(visit: Visit, name: str) -> str:
+        found = _found(visit, name)
+        return parts.tiles(found, found.examples(TILES, secrets.randbelow(2**31)), "examples")
+
+    def draw(visit: Visit, name: str) -> tuple:
+        found = _found(visit, name)
+        return _taken_up(visit, name, secrets.randbelow(len(found.split)))
+
+    others.click(shuffle, [visit, name], tiles, **parts.QUIET)
+    one.click(draw, [visit, name], [subject, looked_at], **parts.QUIET)
+    _takes_up(tiles, visit, name, subject)
+    return tiles
+
+
+def _takes_up(tiles: gr.HTML, visit: gr.State, name: gr.State, subject: gr.State) -> None:
+    """Let a picture that is pressed become the page's subject."""
+
+    def take(visit: Visit, name: str, event: gr.EventData) -> parts.Subject:
+        with parts.toast():
+            found = _found(visit, name)
+            taken = parts.test_picture(found, event.value)
+        gr.Info(f"{taken.truth}: now what Probabilities and Inside look at.", duration=4)
+        return taken
+
+    tiles.select(take, [visit, name], subject, **parts.QUIET)
+
+
+def _taken_up(visit: Visit, name: str, number: int) -> tuple[parts.Subject, str]:
+    taken = parts.test_picture(_found(visit, name), number)
+    return taken, parts.glance(taken, predict(visit.named(name), taken.views))
+
+
+def _found(visit: Visit, name: str) -> Review:
+    return review.of_test_pictures(visit.named(name))
+
+
+def _pictures(found: Review, actual: str, guess: str) -> str:
+    """The pictures of a class taken for another, the surest first, under their number."""
+    numbers = found.cell(_number(found, actual, ANY), _number(found, guess, OTHERS))
+    count = f"{len(numbers):,} picture{'s' * (len(numbers) != 1)}"
+    shown = f"{count}, the {TILES} it is surest of" if len(numbers) > TILES else count
+    words = f"<p class='museum'><b>{html.escape(f'{actual} taken for {guess}')}</b>: {shown}</p>"
+    return words + parts.tiles(found, numbers[:TILES], "taken-for")
+
+
+def _number(found: Review, name: str, none: str) -> int | None:
+    if name == none:
+        return None
+    if name not in found.classes:
+        raise UserError(f"There is no class called {name!r}. Choose: {', '.join(found.classes)}.")
+    return found.classes.index(name)
+
+
+def _bars(found: Review) -> str:
+    """Each class's share of right answers, the worst one marked, as HTML."""
+    shares = found.per_class
+    rows = "".join(
+        f"<div class='meter {'best' * (share == min(shares))}' style='--share:{share:.4f}'>"
+        f"<span>{html.escape(name)}</span><span class='track'><i></i></span>"
+        f"<span class='percent'>{100 * share:.1f} %</span></div>"
+        for name, share in zip(found.classes, shares, strict=True)
+    )
+    return f"<div class='meters'>{rows}</div>"

@@ -1,0 +1,126 @@
+"""The tab Models as its visitors use it, in a real browser."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+FOUND = Path(os.environ.get("CNN_DATA", "no folder")).is_dir()
+needs_data = pytest.mark.skipif(
+    not FOUND, reason="CNN_DATA names no folder with MNIST and CIFAR-10"
+)
+PATIENCE = 120_000  # milliseconds, for ten thousand pictures on a busy core
+
+
+@pytest.fixture
+def models(visit):
+    """Opens the tab, its table and curves shown: `models(width=390, theme="dark")`."""
+
+    def open_tab(**options):
+        page = visit(tab="Models", **options)
+        expect(page.locator(".networks tbody tr")).not_to_have_count(0)
+        expect(page.locator(".chart img").first).to_be_visible()
+        return page
+
+    return open_tab
+
+
+@pytest.fixture
+def reviewed(models):
+    """Opens the tab and waits until the network was asked about all test pictures."""
+
+    def open_tab(**options):
+        page = models(**options)
+        expect(page.locator("#examples-shown img")).to_have_count(24, timeout=PATIENCE)
+        return page
+
+    return open_tab
+
+
+def column(page, number):
+    return page.locator(f".networks tbody tr > :nth-child({number})").all_text_contents()
+
+
+def test_the_table_is_sorted_by_the_column_whose_head_is_pressed(models):
+    page = models()
+    head = page.locator(".networks thead th").nth(2)
+    for direction, backwards in (("ascending", False), ("descending", True)):
+        head.get_by_role("button").click()
+        expect(head).to_have_attribute("aria-sort", direction)
+        parameters = [int(text.replace(",", "")) for text in column(page, 3)]
+        assert parameters == sorted(parameters, reverse=backwards)
+
+
+def test_the_speed_of_each_network_is_measured_on_this_machine(models):
+    page = models()
+    expect(page.locator(".networks tbody")).not_to_contain_text("measuring", timeout=PATIENCE)
+    assert all(text.endswith(" ms") for text in column(page, 8))
+
+
+def test_a_network_that_is_pressed_answers_in_every_tab(models):
+    page = models()
+    page.locator(".networks").get_by_role("button", name="mnist-three-conv", exact=True).click()
+    expect(page.locator("#card h2")).to_have_text("three-conv")
+    expect(page.locator("#card code")).to_contain_text("python -m cnn train --model three-conv")
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.locator(".inside .choice input").first).to_have_value("mnist-three-conv")
+
+
+def test_overfitting_is_told_beside_the_curves(models):
+    page = models()
+    page.locator(".networks").get_by_role("button", name="cifar10-three-conv-norm").click()
+    expect(page.get_by_text("drifted from them since epoch")).to_be_visible()
+
+
+@pytest.mark.skipif(FOUND, reason="the pictures are there")
+def test_without_the_pictures_it_says_how_to_get_them(models):
+    page = models()
+    expect(page.locator("#examined")).to_contain_text("not on this machine")
+
+
+@needs_data
+def test_a_cell_of_the_confusion_matrix_shows_its_pictures(reviewed):
+    page = reviewed()
+    matrix = page.locator(".matrix img")
+    box = matrix.bounding_box()
+    matrix.click(position={"x": box["width"] * 0.97, "y": box["height"] * 0.97})
+    expect(page.locator("#cell")).to_contain_text("9 taken for 9")
+    expect(page.locator("#cell img").first).to_have_attribute("alt", "9, taken for 9 · 99 %")
+
+
+@needs_data
+def test_a_test_picture_that_is_pressed_is_what_inside_looks_at(reviewed):
+    page = reviewed()
+    picture = page.locator("#examples-shown button").first
+    truth = picture.locator("span").text_content()
+    picture.click()
+    expect(page.get_by_text("now what Probabilities and Inside look at")).to_be_visible()
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.locator(".glance:visible")).to_contain_text(f"It is: {truth}")
+
+
+@needs_data
+def test_a_random_test_picture_stands_with_its_truth_beside_the_answer(reviewed):
+    page = reviewed()
+    page.get_by_role("button", name="A random test picture").click()
+    expect(page.locator("#looked-at")).to_contain_text("It is: ")
+
+
+@needs_data
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_review_reaches_over_the_side_of_the_screen(reviewed, width):
+    page = reviewed(width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@needs_data
+def test_every_picture_of_a_review_can_be_saved_as_png_and_is_described(reviewed):
+    page = reviewed()
+    pictures = page.locator(".inside:visible .picture img")
+    expect(pictures).to_have_count(5)
+    for picture in pictures.all():
+        assert picture.get_attribute("src").endswith(".png")
+        assert len(picture.get_attribute("alt")) > 10
+    assert page.locator("a.saved[download$='.png']").count() == 2
