@@ -98,6 +98,8 @@ def curves(history: Sequence[Mapping[str, float]], measure: str) -> Image.Image:
     chart = _Chart((1, max(len(history), 2)), (low, high), "epoch", words, measure == "accuracy")
     chart.line(training, GREY, dashed=True)
     chart.line(validation, ORANGE)
+    chart.dot(training[-1], GREY)
+    chart.dot(validation[-1], ORANGE)
     chart.key({"training": GREY, "validation": ORANGE})
     return chart.picture()
 
@@ -197,7 +199,6 @@ class _Chart:
 
     def line(self, points: Sequence[tuple[float, float]], color: tuple, dashed=False) -> None:
         places = [(x * FINE, y * FINE) for x, y in (self._at(*point) for point in points)]
-        self._pen.circle(places[-1], 5 * FINE, color)
         if not dashed:
             self._pen.line(places, color, 5 * FINE, "curve")
             return
@@ -210,6 +211,10 @@ class _Chart:
                 if begin < end:
                     self._pen.line(ends, color, 4 * FINE)
             walked = (walked + length) % period
+
+    def dot(self, point: tuple[float, float], color: tuple) -> None:
+        x, y = self._at(*point)
+        self._pen.circle((x * FINE, y * FINE), 6 * FINE, color)
 
     def key(self, colors: Mapping[str, tuple]) -> None:
         right = SIZE[0] - RIGHT

@@ -8,7 +8,7 @@ import torch
 from gradio import FileData
 from PIL.Image import Image
 
-from cnn import UserError, datasets, prediction, visualization
+from cnn import UserError, charts, colors, datasets, prediction, visualization
 from cnn.checkpoints import Checkpoint, Collection
 from cnn.page import parts
 from cnn.page.parts import Subject
@@ -19,7 +19,7 @@ from cnn.walkthrough import Centring, Softmax, centring, softmax
 COOLEST, HOTTEST = 0.1, 10.0
 OPINIONS = (
     "Each row is one network's belief in each class, the last row the mean of all. Show something "
-    "doubtful and watch where they part: the mean is often right where one of them is wrong."
+    "doubtful and watch where they part; press a row to let its network answer in every tab."
 )
 SOFTMAX = (
     "The network answers with one number a class, its logits; softmax makes shares of them. Turn "
@@ -39,7 +39,7 @@ def tab(visit: gr.State, subject: gr.State) -> None:
         if not parts.can_answer(shipped, "mnist"):
             return
         parts.heading("Every network's opinion", OPINIONS)
-        table = gr.HTML(apply_default_css=False)
+        table = parts.pickable()
         network, temperature, mark, sums = _softmax([subject, visit])
         centred = _centred([subject, visit])
         _endpoint(shipped)
@@ -49,12 +49,15 @@ def tab(visit: gr.State, subject: gr.State) -> None:
             visit.choose(name)
         return look(subject, visit)
 
+    def press(subject: Subject, visit: Visit, event: gr.EventData) -> tuple:
+        return choose(subject, visit, str(event.value))
+
     def look(subject: Subject, visit: Visit) -> tuple:
         checkpoint = visit.checkpoint(subject.dataset)
         opinions = prediction.opinions(visit.all(subject.dataset), subject.views)
         fitted = round(checkpoint.card.temperature, 2)
         return (
-            _opinions(opinions, checkpoint.card.classes),
+            _opinions(opinions, checkpoint.card.classes, visit.chosen(subject.dataset)),
             choices(visit, subject.dataset),
             fitted,
             _fitted(fitted),
@@ -64,30 +67,44 @@ def tab(visit: gr.State, subject: gr.State) -> None:
     outputs = [table, network, temperature, mark, sums]
     looked = shown.select(look, [subject, visit], outputs, **parts.QUIET)
     chosen = network.input(choose, [subject, visit, network], outputs, **parts.QUIET)
-    for done in (looked, chosen):
+    pressed = table.select(press, [subject, visit], outputs, **parts.QUIET)
+    for done in (looked, chosen, pressed):
         done.then(*centred, **parts.QUIET)
 
 
-def _opinions(rows: dict[str, tuple[float, ...]], classes: tuple[str, ...]) -> str:
+def _opinions(
+    rows: dict[str, tuple[float, ...]], classes: tuple[str, ...], chosen: str | None = None
+) -> str:
     """Networks x classes as a table, each share on its colour, as HTML."""
     head = "".join(
         f"<th scope='col'><span class='{'long' * (len(name) > 1)}'>{html.escape(name)}</span></th>"
         for name in classes
     )
     body = "".join(
-        f"<tr><th scope='row'>{html.escape(name)}</th>{''.join(map(_share, shares))}</tr>"
-        for name, shares in rows.items()
+        f"{_head(name, chosen)}{''.join(map(_share, shares))}</tr>" for name, shares in rows.items()
     )
-    return f"<table class='beliefs'><thead><tr><th></th>{head}</tr></thead>{body}</table>"
+    link = parts.saved(charts.heat_map(rows, classes), "probabilities")
+    return (
+        f"<table class='beliefs'><thead><tr><th></th>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>{link}"
+    )
+
+
+def _head(name: str, chosen: str | None) -> str:
+    """The begin of a row: where a network is chosen, the others can be pressed."""
+    label = html.escape(name)
+    if chosen is None or name == prediction.MEAN:
+        return f"<tr><th scope='row'>{label}</th>"
+    pressed = str(name == chosen).lower()
+    button = f"<button aria-pressed='{pressed}'>{label}</button>"
+    return f"<tr data-pick='{label}'><th scope='row'>{button}</th>"
 
 
 def _share(share: float) -> str:
-    color = visualization.from_black(torch.tensor(share), 0, 1).tolist()
-    ink = "#000" if share > 0.6 else "#fff"
-    ground = ",".join(map(str, color))
-    return (
-        f"<td style='background:rgb({ground});color:{ink}'>{math.floor(1000 * share) / 10:.1f}</td>"
-    )
+    color = colors.from_black(torch.tensor(share), 0, 1).tolist()
+    ground, ink = (",".join(map(str, rgb)) for rgb in (color, colors.ink(color)))
+    percent = math.floor(1000 * share) / 10
+    return f"<td style='background:rgb({ground});color:rgb({ink})'>{percent:.1f}</td>"
 
 
 def _softmax(asked: list) -> tuple:
