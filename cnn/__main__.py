@@ -7,7 +7,7 @@ import sys
 import torch
 
 from cnn import UserError, hardware
-from cnn.commands import measure, predict, train
+from cnn.commands import export, measure, predict, sweep, train
 
 
 def main(words: list[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their flags."""
     whole = argparse.ArgumentParser(prog="python -m cnn", description=__doc__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for room in (train, measure, predict):
+    for room in (train, sweep, measure, export, predict):
         room.add(commands)
     return whole
 

@@ -196,13 +196,32 @@ def _test_pictures(dataset: Dataset, place: Path) -> Split:
         ) from fault
 
 
+def fold(splits: Splits, number: int, count: int) -> Splits:
+    """The same pictures, of which others are watched: those of one fold out of `count`.
+
+    Each picture is watched in one of the folds 0 to `count` - 1, as many of each class in each
+    as can be. The test pictures stay as they are.
+    """
+    both = zip(splits.train, splits.validation, strict=True)
+    everything = Split(*(torch.cat(pair) for pair in both))
+    classes = int(everything.labels.max()) + 1
+    watched = _rank_in_class(everything.labels, classes) % count == number
+    return Splits(everything[~watched], everything[watched], splits.test)
+
+
 def _stratified(labels: Tensor, count: int, classes: int) -> Tensor:
     """A mask of `count` pictures, as many of each class as can be, chosen with a fixed seed."""
+    rank = _rank_in_class(labels, classes)
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    chosen[torch.argsort(rank * classes + labels)[:count]] = True
+    return chosen
+
+
+def _rank_in_class(labels: Tensor, classes: int) -> Tensor:
+    """The place of each picture among those of its class, in an order with a fixed seed."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     rank = torch.empty_like(labels)
     for label in range(classes):
         members = order[labels[order] == label]
         rank[members] = torch.arange(len(members))
-    chosen = torch.zeros(len(labels), dtype=torch.bool)
-    chosen[torch.argsort(rank * classes + labels)[:count]] = True
-    return chosen
+    return rank

@@ -118,6 +118,26 @@ def kind(name: str) -> type:
     return get_origin(hint) or hint
 
 
+def parse(name: str, text: str) -> Any:
+    """The value of a recipe's field that a text says: "warp+thickness" for two names.
+
+    A `UserError` names a field that no recipe has, and a text that is no such value.
+    """
+    names = [one.name for one in fields(Recipe)]
+    if name not in names:
+        raise UserError(f"No recipe has the field {name!r}. Choose: {', '.join(names)}.")
+    expected = kind(name)
+    try:
+        if expected is tuple:
+            return tuple(filter(None, text.split("+")))
+        return {"true": True, "false": False}[text] if expected is bool else expected(text)
+    except (KeyError, ValueError) as fault:
+        raise UserError(
+            f"{text!r} is no {expected.__name__} for {name!r}. Choose one such as "
+            f"{getattr(Recipe(), name)!r}."
+        ) from fault
+
+
 def continued(recipe: Recipe) -> Recipe:
     """The recipe to go on with from finished weights: the same, with smaller steps.
 

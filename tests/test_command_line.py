@@ -212,6 +212,18 @@ def test_several_checkpoints_are_evaluated_in_their_order(trained):
     assert [line["checkpoint"] for line in _lines("evaluate", path, path)] == [str(path)] * 2
 
 
+def test_an_ensemble_of_one_is_as_good_as_it_alone_and_of_two_a_single_answer(trained, folder):
+    path, _ = trained
+    (alone,), (single,) = _lines("evaluate", path), _lines("evaluate", path, "--ensemble")
+    for name in ("accuracy", "per_class", "parameters", "bytes"):
+        assert single[name] == alone[name], name
+    (both,) = _lines("evaluate", path, path, "--ensemble")
+    assert both["checkpoints"] == [str(path)] * 2
+    assert both["loss"] == pytest.approx(single["loss"], rel=1e-5)
+    code, _, err = _say("evaluate", *folder.iterdir(), "--ensemble")
+    assert code == 2 and "cifar10 and mnist" in err
+
+
 def test_evaluating_for_people_names_every_class(trained):
     path, _ = trained
     code, out, _ = _say("evaluate", path)

@@ -6,8 +6,11 @@ import json
 import statistics
 from pathlib import Path
 
-from cnn import checkpoints, datasets, evaluation, hardware
-from cnn.checkpoints import Card
+import torch
+from torch import Tensor
+
+from cnn import UserError, checkpoints, datasets, evaluation, hardware
+from cnn.checkpoints import Card, Checkpoint
 from cnn.commands import parts
 
 
@@ -17,18 +20,25 @@ def add(commands) -> None:
         commands, "evaluate", _evaluate, "measure checkpoints on their test sets"
     )
     evaluate.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
+    evaluate.add_argument(
+        "--ensemble", action="store_true", help="measure the mean of their probabilities instead"
+    )
     models = parts.command(commands, "models", _models, "list the checkpoints from their Cards")
     models.add_argument("--markdown", action="store_true", help="print the README's table")
     parts.add_folder(models)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    for path in arguments.checkpoints:
-        found = _measured(path)
+    if arguments.ensemble:
+        measured = [_measured_together(arguments.checkpoints)]
+    else:
+        measured = map(_measured, arguments.checkpoints)
+    for found in measured:
         if arguments.json:
             print(json.dumps(found), flush=True)
             continue
-        print(f"{path}: {found['accuracy']:.2%}, loss {found['loss']:.4f}", end="")
+        name = found.get("checkpoint", "their mean")
+        print(f"{name}: {found['accuracy']:.2%}, loss {found['loss']:.4f}", end="")
         averaged = found["accuracy_averaged"]
         print(f", averaged over flips and shifts {averaged:.2%}" if averaged else "")
         for label, share in found["per_class"].items():
@@ -57,6 +67,41 @@ def _measured(path: Path) -> dict:
     }
 
 
+def _measured_together(paths: list[Path]) -> dict:
+    loaded = [checkpoints.load(path) for path in paths]
+    names = sorted({card.dataset for _, card in loaded})
+    if len(names) > 1:
+        raise UserError(f"These networks are for {' and '.join(names)}. Choose one data set's.")
+    dataset = datasets.named(names[0])
+    test = datasets.load(dataset).test
+    answers = _mean_answers(loaded, test.images)
+    measures = evaluation.measure(answers, test.labels)
+    averaged = None
+    if dataset.mirrored:
+        looks = _mean_answers(loaded, test.images, averaged_over=dataset)
+        averaged = evaluation.measure(looks, test.labels).accuracy
+    return {
+        "checkpoints": [str(path) for path in paths],
+        "dataset": dataset.name,
+        "parameters": sum(card.parameters for _, card in loaded),
+        "bytes": sum(path.stat().st_size for path in paths),
+        "accuracy": measures.accuracy,
+        "accuracy_averaged": averaged,
+        "loss": measures.loss,
+        "ece": measures.ece,
+        "per_class": dict(zip(dataset.classes, measures.per_class, strict=True)),
+    }
+
+
+def _mean_answers(loaded: list[Checkpoint], images: Tensor, **options) -> Tensor:
+    """Logits (N, classes) of the mean of all networks' calibrated probabilities."""
+    shares = []
+    for network, card in loaded:
+        answers = evaluation.logits(network.to(hardware.device()), images, **options)
+        shares.append((answers / card.temperature).softmax(1))
+    return torch.stack(shares).mean(0).log()
+
+
 def _models(arguments: argparse.Namespace) -> None:
     cards = list(checkpoints.cards(arguments.checkpoints).items())
     if arguments.json:
@@ -69,9 +114,7 @@ def _models(arguments: argparse.Namespace) -> None:
         print("|---|---|" + "---:|" * (len(_COLUMNS) - 2))
         print("\n".join("|".join(["", *row, ""]) for row in rows))
         return
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
-    for row in (_COLUMNS, *rows):
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    parts.print_table(_COLUMNS, rows)
 
 
 _COLUMNS = (

@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cnn import recipes
@@ -62,3 +62,11 @@ def recipe(arguments: argparse.Namespace, origin: Checkpoint | None = None) -> R
     else:
         start = Recipe()
     return dataclasses.replace(start, **given)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of words under the names of their columns."""
+    table = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
