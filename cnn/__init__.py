@@ -5,8 +5,8 @@ The house, floor by floor; each module imports only what stands below it:
     page/                a file a tab; the only rooms that know gradio
     __main__             the command line
     commands/            a file a group of commands: train, sweep, evaluate, predict, ...
-    resumption  lesson  course  distributed  sweep
-    review  charts  export
+    resumption  lesson  journey  course  distributed  sweep
+    review  charts  excitement  export
     training
     runs  prediction  visualization  explanation  walkthrough
     evaluation  checkpoints  optimization  strangers

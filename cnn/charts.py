@@ -13,6 +13,7 @@ from torch import Tensor
 from cnn.colors import GREY, ORANGE, from_black, ink
 from cnn.datasets import Split
 from cnn.evaluation import Reliability
+from cnn.walkthrough import Stage
 
 CELL = 84  # pixels, of a confusion matrix
 SIZE = 800, 560  # pixels, of a chart
@@ -149,6 +150,42 @@ def album(images: Tensor, captions: Sequence[tuple[str, str]]) -> Image.Image:
         pen.text((x, y + wide - 4), truth, GREY, font, "la")
         pen.text((x, y + wide + 18), said, ORANGE, font, "la")
     return sheet
+
+
+def row(images: Tensor) -> Image.Image:
+    """Pictures uint8 (N, C, H, W) side by side."""
+    edge = 100 + GAP
+    sheet = Image.new("RGBA", (len(images) * edge - GAP, 100))
+    for number, image in enumerate(images):
+        sheet.paste(tile(image, 100), (number * edge, 0))
+    return sheet
+
+
+def funnel(stages: Sequence[Stage]) -> Image.Image:
+    """The stages from the first down to the last, a bar each: as wide as what leaves it, and the
+    thicker the more maps. Orange where a stage multiplies, grey where it only passes on.
+    """
+    font, widest = _font(24), max(stage.shape[-1] for stage in stages if len(stage.shape) == 3)
+    sizes = [(_wide(stage.shape, widest), _thick(stage.shape)) for stage in stages]
+    pitch = [max(round(thick), 26) + GAP for _, thick in sizes]
+    picture = Image.new("RGBA", (760, sum(pitch) + CELL // 2))
+    pen, y = ImageDraw.Draw(picture), CELL // 2
+    for stage, (wide, thick), down in zip(stages, sizes, pitch, strict=True):
+        middle = y + (down - GAP) / 2
+        box = (190 - wide / 2, middle - thick / 2, 190 + wide / 2, middle + thick / 2)
+        pen.rectangle(box, ORANGE if stage.multiply_adds else GREY)
+        pen.text((410, middle), stage.name, ORANGE if stage.multiply_adds else GREY, font, "lm")
+        pen.text((760, middle), " x ".join(map(str, stage.shape)), GREY, font, "rm")
+        y += down
+    return picture
+
+
+def _wide(shape: tuple[int, ...], widest: int) -> float:
+    return 20 + 360 * (shape[-1] / widest if len(shape) == 3 else min(1, math.log2(shape[0]) / 16))
+
+
+def _thick(shape: tuple[int, ...]) -> float:
+    return 6 + 4 * math.log2(shape[0]) if len(shape) == 3 else 6
 
 
 def tile(image: Tensor, side: int | None = None) -> Image.Image:

@@ -1,7 +1,7 @@
 """The arithmetic of a network, one number at a time, with the visitor's own picture in it."""
 
-import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,20 +124,34 @@ class Convolved:
         )
 
 
+def leaves(network: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
+    """The stages in their order, those within a block one by one: "block1.0"."""
+    for name, module in network.named_children():
+        if isinstance(module, nn.Sequential):
+            yield from ((f"{name}.{inner}", leaf) for inner, leaf in module.named_children())
+        else:
+            yield name, module
+
+
 def convolution_of(network: nn.Sequential, stage: str | None = None) -> str | None:
     """The convolution whose filters number the maps of a stage: it, or the last one before it.
 
-    Without a stage it is the first one. None where there is none yet, or a block of several.
+    Without a stage it is the first one, and within a block of convolutions the last. None where
+    there is none yet, or where two ways were added to each other.
     """
-    found = None
-    for name, module in network.named_children():
+    found, reached = None, False
+    for name, module in leaves(network):
+        at_stage = stage in (name, name.split(".")[0])
+        if reached and not at_stage:
+            return found
+        reached = reached or at_stage
         if isinstance(module, nn.Conv2d):
             found = name
         elif isinstance(module, layers.BLOCKS):
             found = None
-        if name == stage or (stage is None and found):
+        if stage is None and found:
             return found
-    return None
+    return found if reached else None
 
 
 @torch.inference_mode()
@@ -155,7 +169,7 @@ def convolve(
     without row and column it is the place of the map's greatest value.
     """
     inputs, module = image, network
-    for name, module in network.named_children():
+    for name, module in leaves(network):
         if name == stage:
             break
         inputs = module(inputs)
@@ -195,49 +209,6 @@ def convolve(
 
 def _within(at: float, count: int) -> int:
     return min(max(int(at), 0), count - 1)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a stage makes of one number: `values` it is made of, and the number it becomes."""
-
-    stage: str
-    words: str
-    values: tuple[float, ...]
-    becomes: float
-
-
-@torch.inference_mode()
-def follow(network: nn.Sequential, image: Tensor, start: Convolved) -> list[Step]:
-    """The way of one number from its convolution up to the next one, or to the flat row."""
-    names = [name for name, _ in network.named_children()]
-    before = names.index(start.stage) + 1
-    maps = network[:before](image)
-    row, column, steps = start.row, start.column, []
-    for name, module in itertools.islice(network.named_children(), before, None):
-        answer = module(maps)
-        words = _WORDS.get(type(module))
-        if words is None:
-            break
-        values = (maps[0, start.number, row, column].item(),)
-        if isinstance(module, nn.MaxPool2d):
-            side = module.kernel_size
-            row = min(row // side, answer.shape[2] - 1)
-            column = min(column // side, answer.shape[3] - 1)
-            window = maps[0, start.number, row * side :, column * side :][:side, :side]
-            values = tuple(window.flatten().tolist())
-        becomes = answer[0, start.number, row, column].item()
-        steps.append(Step(name, words, values, becomes))
-        maps = answer
-    return steps
-
-
-_WORDS = {
-    nn.BatchNorm2d: "moved and scaled as all numbers of this map",
-    nn.ReLU: "kept if it is positive, else zero",
-    nn.GELU: "kept if it is positive, nearly zero else",
-    nn.MaxPool2d: "the greatest of its neighbours is kept",
-}
 
 
 @dataclass(frozen=True)

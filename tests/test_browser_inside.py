@@ -1,13 +1,19 @@
 """The views of a network's inside as their visitors use them, in a real browser."""
 
+import os
 import re
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
-SHEET = ".picture.sheet img"
+FOUND = Path(os.environ.get("CNN_DATA", "no folder")).is_dir()
+needs_data = pytest.mark.skipif(
+    not FOUND, reason="CNN_DATA names no folder with MNIST and CIFAR-10"
+)
+SHEET = ".picture.sheet:not(.still) img"
 STROKE_END = "**/run/predict*"
 
 
@@ -60,6 +66,33 @@ def test_a_photograph_is_looked_into_with_a_network_that_knows_photographs(visit
     page.get_by_role("tab", name="Inside").click()
     expect(page.locator(".inside .choice input").first).to_have_value(re.compile("cifar10"))
     expect(page.locator("#shape tbody tr").first).to_contain_text("3 x 32 x 32")
+
+
+def test_one_number_is_followed_all_the_way_to_the_answer(inside):
+    page = inside()
+    expect(page.locator("#sums .steps li").last).to_contain_text("softmax")
+
+
+def test_the_network_is_drawn_beside_its_table(inside):
+    page = inside()
+    page.locator("#shape").scroll_into_view_if_needed()
+    expect(page.locator(".shapes img")).to_be_visible()
+
+
+@needs_data
+def test_the_nine_test_pictures_that_excite_a_filter_are_shown_and_follow_it(inside):
+    page = inside()
+    page.locator("#exciting").scroll_into_view_if_needed()
+    nine = page.locator(".inside:visible .sheet.still img")
+    expect(nine).to_be_visible(timeout=60_000)
+    with changes(page, ".inside:visible .sheet.still img"):
+        page.locator(".numbers").get_by_label("Filter", exact=True).fill("5")
+
+
+@pytest.mark.skipif(FOUND, reason="the pictures are there")
+def test_where_there_are_no_test_pictures_it_says_so(inside):
+    page = inside()
+    expect(page.locator("#exciting")).to_contain_text("not on this machine")
 
 
 def test_choosing_a_stage_shows_its_maps(inside):
@@ -133,6 +166,15 @@ def test_every_network_has_a_row_and_the_last_is_their_mean(visit):
     rows = page.locator(".beliefs").first.locator("tbody tr")
     expect(rows.last).to_contain_text("mean of all")
     assert all(row.locator("td").count() == 10 for row in rows.all())
+
+
+def test_a_row_that_is_pressed_makes_its_network_the_pages(visit):
+    page = visit(tab="Probabilities")
+    page.locator(".beliefs").get_by_role("button", name="mnist-three-conv", exact=True).click()
+    pressed = page.locator(".beliefs button[aria-pressed=true]")
+    expect(pressed).to_have_text("mnist-three-conv")
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.locator("#shape tbody")).to_contain_text("dense_relu")
 
 
 def test_heat_makes_the_best_class_less_sure(visit):

@@ -5,7 +5,9 @@ import torch
 
 from cnn import charts
 from cnn.colors import GREY, ORANGE, from_black
+from cnn.datasets import Split
 from cnn.evaluation import Reliability
+from cnn.walkthrough import Stage
 
 CLASSES = ("cat", "automobile", "x")
 COUNTS = torch.tensor([[90, 10, 0], [1, 99, 0], [0, 0, 100]])
@@ -69,6 +71,32 @@ def test_a_heat_map_has_a_row_a_network_and_a_column_a_class():
     assert one.height < two.height
     assert one.getpixel((one.width - 80, one.height - 10)) == BRIGHT
     assert one.getpixel((one.width - 164, one.height - 10)) == (0, 0, 0)
+
+
+def test_the_funnel_is_as_wide_as_what_leaves_a_stage_and_orange_where_it_multiplies():
+    stages = [
+        Stage("conv1", "", (1, 28, 28), 10, 100),
+        Stage("pool1", "", (1, 14, 14), 0, 0),
+        Stage("dense", "", (10,), 10, 100),
+    ]
+    picture = charts.funnel(stages)
+    bars = [picture.crop((0, y, 380, y + 1)) for y in (55, 87, 119)]
+    boxes = [bar.getbbox() for bar in bars]
+    widths = [right - left for left, _, right, _ in boxes]
+    assert widths[0] > 1.8 * widths[1] > widths[2]
+    colors = [bar.getpixel((190, 0)) for bar in bars]
+    assert colors == [ORANGE, GREY, ORANGE]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_in_a_row_an_album_and_by_class_keep_their_pixels(channels):
+    images = torch.full((9, channels, 8, 8), 200, dtype=torch.uint8)
+    split = Split(images, torch.arange(9) % 3)
+    shades = (200,) * 3
+    row, album = charts.row(images), charts.album(images, [("cat", "dog · 99 %")] * 9)
+    samples = charts.samples(split, CLASSES, count=3)
+    assert row.getpixel((5, 5))[:3] == album.getpixel((5, 5))[:3] == shades
+    assert samples.getpixel((samples.width - 5, 5))[:3] == shades
 
 
 def test_the_scale_from_black_begins_black_and_ends_nearly_white():

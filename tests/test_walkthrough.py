@@ -60,41 +60,37 @@ def test_without_a_place_the_greatest_value_is_taken_and_places_stay_on_the_map(
     assert walkthrough.convolve(network, PICTURE, "conv1", 99).number == 0
 
 
-def test_a_number_is_followed_through_relu_and_pooling():
-    network = _edge_finder()
-    start = walkthrough.convolve(network, PICTURE, "conv1", 0, 1, 2)
-    relu, pool = walkthrough.follow(network, PICTURE, start)
-    assert (relu.stage, relu.values, relu.becomes) == ("relu1", (5.5,), 5.5)
-    assert (pool.stage, pool.values, pool.becomes) == ("pool1", (5.5, 7.5, 5.5, 7.5), 7.5)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_in_every_network_the_parts_make_the_number(name):
     torch.manual_seed(0)
     dataset = DATASETS["cifar10"]
     network = models.build(name, dataset).eval()
     image = torch.rand(1, dataset.channels, dataset.size, dataset.size)
-    for stage, module in network.named_children():
+    for stage, module in walkthrough.leaves(network):
         if not isinstance(module, nn.Conv2d):
             continue
         found = walkthrough.convolve(network, image, stage, 3, 4, 5)
         parts = sum(product.sum for product in found.strongest) + found.rest + found.bias
-        assert parts == pytest.approx(found.map[4, 5].item(), abs=1e-4)
+        assert parts == pytest.approx(found.map[found.row, found.column].item(), abs=1e-4)
         assert found.total == pytest.approx(parts, abs=1e-4)
-        value = found.total
-        for step in walkthrough.follow(network, image, found):
-            assert min(abs(value - one) for one in step.values) < 1e-4
-            value = step.becomes
 
 
-def test_maps_belong_to_the_convolution_before_them_and_not_to_a_block():
+def test_maps_belong_to_the_last_convolution_before_them():
     network = models.build("three-conv", DATASETS["mnist"])
     assert walkthrough.convolution_of(network, "conv1") == "conv1"
     assert walkthrough.convolution_of(network, "pool2") == "conv2"
     assert walkthrough.convolution_of(network, "normalize") is None
     whitened = models.build("whitened", DATASETS["cifar10"])
     assert walkthrough.convolution_of(whitened, "gelu") == "whiten"
-    assert walkthrough.convolution_of(whitened, "block1") is None
+    assert walkthrough.convolution_of(whitened, "block1") == "block1.4"
+    assert walkthrough.convolution_of(whitened, "pool") == "block3.4"
+    assert walkthrough.convolution_of(whitened) == "whiten"
+
+
+def test_maps_of_two_ways_added_together_are_of_no_single_convolution():
+    residual = models.build("resnet-20", DATASETS["cifar10"])
+    assert walkthrough.convolution_of(residual, "relu1") == "conv1"
+    assert walkthrough.convolution_of(residual, "block2") is None
 
 
 def test_the_stages_shapes_and_costs_are_those_one_counts_by_hand():

@@ -6,28 +6,23 @@ import gradio as gr
 import torch
 from gradio import FileData
 from PIL.Image import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from cnn import UserError, datasets, explanation, visualization, walkthrough
+from cnn import UserError, charts, datasets, explanation, visualization, walkthrough
 from cnn.checkpoints import Checkpoint, Collection
 from cnn.explanation import METHODS
-from cnn.page import parts
+from cnn.page import inside_number, parts
+from cnn.page.inside_number import FILTERS
 from cnn.page.parts import Subject
 from cnn.page.visit import Visit, choices
 from cnn.prediction import predict
 from cnn.visualization import Layout
-from cnn.walkthrough import Convolved, Stage, Step
+from cnn.walkthrough import Stage
 
-FILTERS = "filters"
 SHEET = (
     "Each tile is one filter of the first layer, or what one filter finds in your picture: the "
     "brighter, the more. Choose a stage to go deeper, and click a tile to see how its numbers "
     "come about."
-)
-CLOSER = (
-    "A filter is laid over every place of what comes in, its weights are multiplied by what "
-    "lies beneath, and the sum is one pixel of its map. Click the picture or the map to move "
-    "the frame."
 )
 COUNTED = (
     "Three ways to ask the network which pixels made it say so, and each asks something else: "
@@ -37,7 +32,6 @@ SHAPE = (
     "What leaves each stage for one picture, and what it costs. Look where most parameters lie "
     "and where most work is done: they are seldom the same place."
 )
-NO_FILTER = "No single filter made these maps. Choose a stage that one convolution leads to."
 GIVE = (
     "Give `strokes` (lists of [x, y] points, y down) or a `photo`, and the name of a `network`, "
     "else the default one answers."
@@ -80,12 +74,13 @@ def tab(visit: gr.State, subject: gr.State) -> None:
     looked = shown.select(look, asked, first, **parts.QUIET)
     chosen = network.input(choose, [*asked, network], first, **parts.QUIET)
     for done in (looked, chosen):
-        for draw, inputs, outputs in (follow, pixels, shape):
+        for draw, inputs, outputs in (pixels, shape):
             done.then(draw, inputs, outputs, **parts.QUIET)
+        follow(done.then)
 
 
 def _maps(asked: list) -> tuple:
-    """The sheet and one of its numbers; gives the stages, the sheet, and what to draw."""
+    """The sheet and one of its numbers; gives the stages, the sheet, and what follows them."""
     parts.heading("Filters and maps", SHEET)
     with gr.Row(elem_classes="controls"):
         stage = gr.Radio(
@@ -95,7 +90,7 @@ def _maps(asked: list) -> tuple:
             label="a scale for each map", container=False, elem_classes="switch", min_width=200
         )
     sheet = parts.picture("The filters, or the maps of a stage, a tile each", "sheet")
-    number, follow, closer = _number([*asked, stage])
+    number, follow = inside_number.view([*asked, stage])
 
     def draw(subject: Subject, visit: Visit, stage: str, each: bool) -> Image:
         with parts.toast():
@@ -107,57 +102,11 @@ def _maps(asked: list) -> tuple:
         found = layout.number_at(*event.index)
         return gr.skip() if found is None else found
 
-    followed = follow, [*asked, stage, number], closer
     gr.on([stage.input, each.input], draw, [*asked, stage, each], sheet, **parts.QUIET)
     picked = sheet.select(pick, [*asked, stage], number, **parts.QUIET)
-    for changed in (stage.input, number.input, picked.then):
-        changed(*followed, **parts.QUIET)
-    return stage, sheet, followed
-
-
-def _number(asked: list) -> tuple:
-    """One number of one map; gives the choice of filters, what to draw, and where."""
-    parts.heading("One number", CLOSER)
-    with gr.Row(elem_classes="controls numbers"):
-        number, row, column = (
-            gr.Number(0, label=text, precision=0, minimum=0, min_width=80)
-            for text in ("Filter", "Row", "Column")
-        )
-    with gr.Row(elem_classes="trio"):
-        source = parts.picture("What comes in, a frame about the patch", "large")
-        weights = parts.picture("The filter: blue below zero, orange above", "large still")
-        made = parts.picture("What the filter finds, a frame about the number", "large")
-    sums = gr.HTML(apply_default_css=False, elem_id="sums")
-    places = [number, row, column]
-    outputs = [*places, source, weights, made, sums]
-
-    def start(subject: Subject, visit: Visit, stage: str, *place: float | None) -> Convolved | None:
-        network = visit.checkpoint(subject.dataset).network
-        return _start(network, subject, stage, *place)
-
-    def follow(subject: Subject, visit: Visit, stage: str, *place: float | None) -> tuple:
-        with parts.toast():
-            network = visit.checkpoint(subject.dataset).network
-            return _closer(network, subject, _start(network, subject, stage, *place))
-
-    def over(subject, visit, stage, number, row, column, event: gr.SelectData) -> tuple:
-        with parts.toast():
-            found = start(subject, visit, stage, number, row, column)
-        scale = visualization.large_scale(max(found.inputs.shape[1:]))
-        return found.over(event.index[1] // scale, event.index[0] // scale)
-
-    def on(subject, visit, stage, number, row, column, event: gr.SelectData) -> tuple:
-        with parts.toast():
-            found = start(subject, visit, stage, number, row, column)
-        scale = visualization.large_scale(max(found.map.shape))
-        return event.index[1] // scale, event.index[0] // scale
-
-    placed = (follow, [*asked, *places], outputs)
-    for clicked, place in ((source, over), (made, on)):
-        moved = clicked.select(place, [*asked, *places], [row, column], **parts.QUIET)
-        moved.then(*placed, **parts.QUIET)
-    gr.on([row.input, column.input], *placed, **parts.QUIET)
-    return number, follow, outputs
+    for changed in (stage.input, picked.then):
+        follow(changed)
+    return stage, sheet, follow
 
 
 def _maps_of(checkpoint: Checkpoint, subject: Subject, stage: str) -> Tensor:
@@ -178,85 +127,6 @@ def _layout(checkpoint: Checkpoint, subject: Subject, stage: str) -> Layout:
         weights = visualization.first_convolution(checkpoint.network).weight
         return Layout(len(weights), *weights.shape[2:])
     return Layout(*_maps_of(checkpoint, subject, stage).shape)
-
-
-def _start(
-    network: nn.Sequential, subject: Subject, stage: str, *place: float | None
-) -> Convolved | None:
-    """The number to look at; None where no single filter made the maps of the stage."""
-    name = walkthrough.convolution_of(network, None if stage == FILTERS else stage)
-    return walkthrough.convolve(network, subject.image, name, *place) if name else None
-
-
-def _closer(network: nn.Sequential, subject: Subject, start: Convolved | None) -> tuple:
-    """What stands in the view of one number: its place, three pictures, and the sums."""
-    if start is None:
-        hidden = [gr.update(visible=False)] * 3
-        return *[gr.skip()] * 3, *hidden, f"<p class='empty'>{NO_FILTER}</p>"
-    channel = start.strongest[0].channel
-    weights = start.filter if len(start.filter) == 3 else start.filter[channel, None]
-    pictures = (
-        visualization.large_inputs(start.inputs, channel, start.frame),
-        visualization.large_filter(weights),
-        visualization.large_map(start.map, (start.row, start.column, 1, 1)),
-    )
-    shown = [gr.update(value=picture, visible=True) for picture in pictures]
-    sums = _sums(start) + _steps(walkthrough.follow(network, subject.image, start))
-    return start.number, start.row, start.column, *shown, sums
-
-
-def _sums(start: Convolved) -> str:
-    """A row for each channel, patch times filter, and what they add up to, as HTML."""
-    rows = []
-    for product in start.strongest:
-        made = product.patch * product.weights
-        low, high = min(0.0, start.inputs.min().item()), start.inputs.max().item()
-        grids = (
-            _grid(product.patch, visualization.from_black(product.patch, low, high)),
-            _grid(
-                product.weights,
-                visualization.about_zero(product.weights, start.filter.abs().max().item()),
-            ),
-            _grid(made, visualization.about_zero(made, made.abs().max().item())),
-        )
-        signs = zip(grids, ("×", "=", "Σ"), strict=True)
-        row = "".join(f"{grid}<b>{sign}</b>" for grid, sign in signs)
-        name = f"<small>channel {product.channel}</small>" * (len(start.filter) > 1)
-        rows.append(f"<div class='sum'>{name}{row}<strong>{_written(product.sum)}</strong></div>")
-    others = len(start.filter) - len(start.strongest)
-    terms = [_written(product.sum) for product in start.strongest]
-    terms += [f"{_written(start.rest)} (the {others} other channels)"] * (others > 0)
-    terms += [f"{_written(start.bias)} (bias)"]
-    total = f"<p>{' + '.join(terms)} = <strong>{_written(start.total)}</strong></p>"
-    return "".join(rows) + total
-
-
-def _steps(steps: list[Step]) -> str:
-    rows = (
-        f"<li><code>{step.stage}</code> {', '.join(map(_written, step.values))} → "
-        f"<strong>{_written(step.becomes)}</strong> <small>{step.words}</small></li>"
-        for step in steps
-    )
-    return f"<ol class='steps'>{''.join(rows)}</ol>"
-
-
-def _grid(values: Tensor, colors: Tensor) -> str:
-    """Numbers (k, k) as a table, each on its colour, as HTML."""
-    cells = [
-        "".join(_cell(value, color) for value, color in zip(*row, strict=True))
-        for row in zip(values.tolist(), colors.tolist(), strict=True)
-    ]
-    return f"<table class='grid'>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
-
-
-def _cell(value: float, color: list[int]) -> str:
-    ink = "#000" if sum(color) > 380 else "#fff"
-    ground = ",".join(map(str, color))
-    return f"<td style='background:rgb({ground});color:{ink}'>{_written(value)}</td>"
-
-
-def _written(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
 
 
 def _pixels(asked: list) -> tuple:
@@ -293,16 +163,19 @@ def _counted(checkpoint: Checkpoint, subject: Subject, method: str, label: str) 
 
 
 def _shape(asked: list) -> tuple:
-    """The stages of the network as a table; gives what to draw."""
+    """The stages of the network as a table and a drawing; gives what to draw."""
     parts.heading("Shape of the network", SHAPE)
-    table = gr.HTML(apply_default_css=False, elem_id="shape")
+    with gr.Row(elem_classes="shapes"):
+        table = gr.HTML(apply_default_css=False, elem_id="shape")
+        drawing = parts.picture("The stages as bars, as wide as what leaves each", "chart still")
 
-    def draw(subject: Subject, visit: Visit) -> str:
+    def draw(subject: Subject, visit: Visit) -> tuple[str, Image]:
         with parts.toast():
             network = visit.checkpoint(subject.dataset).network
-        return _table(walkthrough.stages(network, subject.image))
+        stages = walkthrough.stages(network, subject.image)
+        return _table(stages), charts.funnel(stages)
 
-    return draw, asked, table
+    return draw, asked, [table, drawing]
 
 
 def _table(stages: list[Stage]) -> str:

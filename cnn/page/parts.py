@@ -203,7 +203,7 @@ def pickable(**given) -> gr.HTML:
 
 def saved(picture: Image, name: str) -> str:
     """A link that saves a picture as a PNG of that name, as HTML."""
-    return f"<a class='saved' download='{name}.png' href='{inline(picture)}'>PNG</a>"
+    return f"<a class='saved' download='{name}.png' href='{inline(picture)}'>save as PNG</a>"
 
 
 def tiles(found: Review, numbers: Tensor, name: str) -> str:

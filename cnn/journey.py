@@ -1,0 +1,147 @@
+"""One number of one map, followed all the way to the network's answer."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnn import layers
+from cnn.walkthrough import Convolved, leaves
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a stage makes of one number: `values` joined by `sign`, and the number it becomes."""
+
+    stage: str
+    words: str
+    values: tuple[float, ...]
+    becomes: float
+    sign: str = ", "
+
+
+class Place(NamedTuple):
+    """Where a number stands: on a map by row and column, or in a row of numbers."""
+
+    number: int
+    row: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return "" if self.row is None else f"row {self.row}, column {self.column} of "
+
+
+@torch.inference_mode()
+def follow(
+    network: nn.Sequential, image: Tensor, start: Convolved, temperature: float = 1.0
+) -> list[Step]:
+    """The way of one number from its convolution to the probability that it ends in.
+
+    `image` is (1, C, H, W). Where a stage mixes its inputs the way goes on with the number that
+    this one raises most among those above zero, and at the last with the likeliest class.
+    """
+    values, place, steps, begun = image, Place(start.number, start.row, start.column), [], False
+    last = [name for name, module in leaves(network) if isinstance(module, nn.Linear)][-1]
+    for name, module in leaves(network):
+        before, values = values, module(values)
+        if begun and not isinstance(module, nn.Dropout):
+            made, place = _through(name, module, before[0], values[0], place, name == last)
+            steps += made
+        begun = begun or name == start.stage
+    shares = (values[0] / temperature).softmax(0)
+    words = f"divided by {temperature:.2f}, the temperature, and e to that as a share of the sum"
+    logit = values[0, place.number].item()
+    return [*steps, Step("softmax", words, (logit,), shares[place.number].item())]
+
+
+def _through(
+    name: str, module: nn.Module, before: Tensor, after: Tensor, place: Place, last: bool
+) -> tuple[list[Step], Place]:
+    """What one stage makes of the number at a place, and where it then stands."""
+    value = _at(before, place)
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        return _mixed(name, module, before, after, place, last)
+    if isinstance(module, nn.Flatten):
+        height, width = before.shape[1:]
+        index = (place.number * height + place.row) * width + place.column
+        words = f"laid out: {place}map {place.number} is number {index} of {len(after):,}"
+        return [Step(name, words, (value,), value)], Place(index)
+    if isinstance(module, nn.MaxPool2d):
+        return _pooled(name, module, before, after, place)
+    if isinstance(module, (nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)):
+        most = isinstance(module, nn.AdaptiveMaxPool2d)
+        words = f"the {'greatest' if most else 'mean'} of its map's {before[0].numel()} numbers"
+        place = Place(place.number, 0, 0)
+        return [Step(name, words, (value,), _at(after, place))], place
+    if isinstance(module, layers.Residual):
+        place = _scaled(place, before, after)
+        words = f"its block adds what two convolutions find about it: map {place.number}"
+        return [Step(name, words, (value,), _at(after, place))], place
+    words = _WORDS.get(type(module), "changed by itself")
+    return [Step(name, words, (value,), _at(after, place))], place
+
+
+_WORDS = {
+    nn.BatchNorm2d: "moved and scaled as all numbers of this map",
+    nn.ReLU: "kept if it is positive, else zero",
+    nn.GELU: "kept if it is positive, nearly zero else",
+    layers.Scale: "made smaller, as all of them",
+}
+
+
+def _at(values: Tensor, place: Place) -> float:
+    index = place.number if place.row is None else place
+    return values[index].item()
+
+
+def _scaled(place: Place, before: Tensor, after: Tensor) -> Place:
+    shrunk = before.shape[1] / after.shape[1]
+    return Place(place.number, int(place.row / shrunk), int(place.column / shrunk))
+
+
+def _pooled(
+    name: str, module: nn.MaxPool2d, before: Tensor, after: Tensor, place: Place
+) -> tuple[list[Step], Place]:
+    side = module.kernel_size
+    row = min(place.row // side, after.shape[1] - 1)
+    column = min(place.column // side, after.shape[2] - 1)
+    window = before[place.number, row * side :, column * side :][:side, :side]
+    place = Place(place.number, row, column)
+    words = "the greatest of its neighbours is kept"
+    return [Step(name, words, tuple(window.flatten().tolist()), _at(after, place))], place
+
+
+def _mixed(
+    name: str, module: nn.Module, before: Tensor, after: Tensor, place: Place, last: bool
+) -> tuple[list[Step], Place]:
+    """The number times a weight, and the sum of all such products."""
+    value, goal = _at(before, place), Place(0)
+    if isinstance(module, nn.Conv2d):
+        (step, _), (edge, _), (tall, _) = module.stride, module.padding, module.kernel_size
+        row, column = (
+            min(max((at + edge - tall // 2) // step, 0), size - 1)
+            for at, size in zip(place[1:], after.shape[1:], strict=True)
+        )
+        weights = module.weight[
+            :, place.number, place.row + edge - row * step, place.column + edge - column * step
+        ]
+        sums, goal = after[:, row, column], Place(0, row, column)
+        into, products = "map", module.weight[0].numel()
+    else:
+        weights, sums = module.weight[:, place.number], after
+        into, products = "class" if last else "unit", module.in_features
+    raised = (value * weights).masked_fill(sums <= 0, -torch.inf)
+    number = int(sums.argmax() if last or not (sums > 0).any() else raised.argmax())
+    weight, total = weights[number].item(), sums[number].item()
+    made = value * weight
+    return [
+        Step(name, f"times its weight for {into} {number}", (value, weight), made, " × "),
+        Step(
+            name,
+            f"with {products - 1:,} other products and the bias: {into} {number}",
+            (made, total - made),
+            total,
+            " + ",
+        ),
+    ], goal._replace(number=number)

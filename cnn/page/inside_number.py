@@ -1,0 +1,197 @@
+"""In the tab Inside: one number of one map, its arithmetic, and its way to the answer."""
+
+from collections.abc import Callable
+
+import gradio as gr
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from cnn import UserError, charts, colors, excitement, journey, visualization, walkthrough
+from cnn.checkpoints import Checkpoint
+from cnn.journey import Step
+from cnn.page import parts
+from cnn.page.parts import Subject
+from cnn.page.visit import Visit
+from cnn.walkthrough import Convolved
+
+FILTERS = "filters"
+SEARCH = {
+    "show_progress": "full",
+    "concurrency_limit": 1,
+    "concurrency_id": "review",
+    "api_visibility": "private",
+}
+CLOSER = (
+    "A filter is laid over every place of what comes in, its weights are multiplied by what "
+    "lies beneath, and the sum is one pixel of its map. Click the picture or the map to move "
+    "the frame."
+)
+WAY = (
+    "How the number in the frame came about, and what becomes of it, stage by stage, until it is "
+    "part of the answer. Where a stage mixes many numbers, its strongest way on is followed."
+)
+EXCITED = (
+    "Of two thousand test pictures the nine in which this filter finds most, somewhere on them. "
+    "What they have in common is what it looks for."
+)
+NO_FILTER = "No single filter made these maps. Choose a stage that one convolution leads to."
+
+
+def view(asked: list) -> tuple[gr.Number, Callable]:
+    """Add the view; gives the choice of filters, and what lets it follow an event."""
+    parts.heading("One number", CLOSER)
+    with gr.Row(elem_classes="controls numbers"):
+        number, row, column = (
+            gr.Number(0, label=text, precision=0, minimum=0, min_width=80)
+            for text in ("Filter", "Row", "Column")
+        )
+    with gr.Row(elem_classes="trio"):
+        source = parts.picture("What comes in, a frame about the patch", "large")
+        weights = parts.picture("The filter: blue below zero, orange above", "large still")
+        made = parts.picture("What the filter finds, a frame about the number", "large")
+    parts.heading("All the way", WAY)
+    sums = gr.HTML(apply_default_css=False, elem_id="sums")
+    parts.heading("What excites it", EXCITED)
+    state = gr.HTML(apply_default_css=False, elem_id="exciting")
+    nine = parts.picture("The nine test pictures that excite the filter most", "sheet still")
+    places = [number, row, column]
+    outputs = [*places, source, weights, made, sums]
+
+    def start(subject: Subject, visit: Visit, stage: str, *place: float | None) -> Convolved | None:
+        network = visit.checkpoint(subject.dataset).network
+        return _start(network, subject, stage, *place)
+
+    def follow(subject: Subject, visit: Visit, stage: str, *place: float | None) -> tuple:
+        with parts.toast():
+            checkpoint = visit.checkpoint(subject.dataset)
+            found = _start(checkpoint.network, subject, stage, *place)
+            return _closer(checkpoint, subject, found)
+
+    def over(subject, visit, stage, number, row, column, event: gr.SelectData) -> tuple:
+        with parts.toast():
+            found = start(subject, visit, stage, number, row, column)
+        scale = visualization.large_scale(max(found.inputs.shape[1:]))
+        return found.over(event.index[1] // scale, event.index[0] // scale)
+
+    def on(subject, visit, stage, number, row, column, event: gr.SelectData) -> tuple:
+        with parts.toast():
+            found = start(subject, visit, stage, number, row, column)
+        scale = visualization.large_scale(max(found.map.shape))
+        return event.index[1] // scale, event.index[0] // scale
+
+    def excite(
+        subject: Subject,
+        visit: Visit,
+        stage: str,
+        number: float,
+        progress=gr.Progress(),  # noqa: B008
+    ) -> tuple:
+        checkpoint = visit.checkpoint(subject.dataset)
+        try:
+            pictures = _nine(checkpoint, stage, number, progress)
+        except UserError as error:
+            return parts.refusal(error), gr.update(visible=False)
+        return "", gr.update(value=pictures, visible=pictures is not None)
+
+    def after(done: Callable) -> None:
+        followed = done(follow, [*asked, number], outputs, **parts.QUIET)
+        followed.then(excite, [*asked, number], [state, nine], **SEARCH, show_progress_on=state)
+
+    for clicked, place in ((source, over), (made, on)):
+        moved = clicked.select(place, [*asked, *places], [row, column], **parts.QUIET)
+        moved.then(follow, [*asked, *places], outputs, **parts.QUIET)
+    for typed in (row, column):
+        typed.input(follow, [*asked, *places], outputs, **parts.QUIET)
+    after(number.input)
+    return number, after
+
+
+def _nine(checkpoint: Checkpoint, stage: str, number: float, progress: Callable) -> Image | None:
+    name = _convolution(checkpoint.network, stage)
+    if name is None:
+        return None
+    found = excitement.most_exciting(checkpoint, name, progress)
+    chosen = found[min(max(int(number or 0), 0), len(found) - 1)]
+    return charts.row(excitement.looked_at(checkpoint).images[chosen])
+
+
+def _convolution(network: nn.Sequential, stage: str) -> str | None:
+    return walkthrough.convolution_of(network, None if stage == FILTERS else stage)
+
+
+def _start(
+    network: nn.Sequential, subject: Subject, stage: str, *place: float | None
+) -> Convolved | None:
+    """The number to look at; None where no single filter made the maps of the stage."""
+    name = _convolution(network, stage)
+    return walkthrough.convolve(network, subject.image, name, *place) if name else None
+
+
+def _closer(checkpoint: Checkpoint, subject: Subject, start: Convolved | None) -> tuple:
+    """What stands in the view of one number: its place, three pictures, and the sums."""
+    if start is None:
+        hidden = [gr.update(visible=False)] * 3
+        return *[gr.skip()] * 3, *hidden, f"<p class='empty'>{NO_FILTER}</p>"
+    channel = start.strongest[0].channel
+    weights = start.filter if len(start.filter) == 3 else start.filter[channel, None]
+    pictures = (
+        visualization.large_inputs(start.inputs, channel, start.frame),
+        visualization.large_filter(weights),
+        visualization.large_map(start.map, (start.row, start.column, 1, 1)),
+    )
+    shown = [gr.update(value=picture, visible=True) for picture in pictures]
+    way = journey.follow(checkpoint.network, subject.image, start, checkpoint.card.temperature)
+    return start.number, start.row, start.column, *shown, _sums(start) + _steps(way)
+
+
+def _sums(start: Convolved) -> str:
+    """A row for each channel, patch times filter, and what they add up to, as HTML."""
+    rows = []
+    for product in start.strongest:
+        made = product.patch * product.weights
+        low, high = min(0.0, start.inputs.min().item()), start.inputs.max().item()
+        grids = (
+            _grid(product.patch, colors.from_black(product.patch, low, high)),
+            _grid(
+                product.weights,
+                colors.about_zero(product.weights, start.filter.abs().max().item()),
+            ),
+            _grid(made, colors.about_zero(made, made.abs().max().item())),
+        )
+        signs = zip(grids, ("×", "=", "Σ"), strict=True)
+        row = "".join(f"{grid}<b>{sign}</b>" for grid, sign in signs)
+        name = f"<small>channel {product.channel}</small>" * (len(start.filter) > 1)
+        rows.append(f"<div class='sum'>{name}{row}<strong>{_written(product.sum)}</strong></div>")
+    others = len(start.filter) - len(start.strongest)
+    terms = [_written(product.sum) for product in start.strongest]
+    terms += [f"{_written(start.rest)} (the {others} other channels)"] * (others > 0)
+    terms += [f"{_written(start.bias)} (bias)"]
+    total = f"<p>{' + '.join(terms)} = <strong>{_written(start.total)}</strong></p>"
+    return "".join(rows) + total
+
+
+def _steps(steps: list[Step]) -> str:
+    rows = (
+        f"<li><code>{step.stage}</code> {step.sign.join(map(_written, step.values))} → "
+        f"<strong>{_written(step.becomes)}</strong> <small>{step.words}</small></li>"
+        for step in steps
+    )
+    return f"<ol class='steps'>{''.join(rows)}</ol>"
+
+
+def _grid(values: Tensor, colors: Tensor) -> str:
+    """Numbers (k, k) as a table, each on its colour, as HTML."""
+    cells = [
+        "".join(_cell(value, color) for value, color in zip(*row, strict=True))
+        for row in zip(values.tolist(), colors.tolist(), strict=True)
+    ]
+    return f"<table class='grid'>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+
+
+def _cell(value: float, color: list[int]) -> str:
+    ground, ink = (",".join(map(str, rgb)) for rgb in (color, colors.ink(color)))
+    return f"<td style='background:rgb({ground});color:rgb({ink})'>{_written(value)}</td>"
+
+
+def _written(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

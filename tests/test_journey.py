@@ -1,0 +1,73 @@
+"""One number's way through a network, told step by step, is the way that the network takes."""
+
+import pytest
+import torch
+from torch import nn
+
+from cnn import journey, models, walkthrough
+from cnn.datasets import DATASETS
+from cnn.models import MODELS
+
+PICTURE = torch.tensor([1.0, 4.0, 9.0, 16.0]).expand(1, 1, 4, 4)
+
+
+def _edge_finder() -> nn.Sequential:
+    """The difference of neighbours and a half, ReLU, pooling, and two classes."""
+    network = nn.Sequential()
+    network.add_module("conv1", nn.Conv2d(1, 1, 3, padding=1))
+    network.add_module("relu1", nn.ReLU())
+    network.add_module("pool1", nn.MaxPool2d(2))
+    network.add_module("flatten", nn.Flatten())
+    network.add_module("dense", nn.Linear(4, 2))
+    weights = torch.tensor([[0.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    network.conv1.weight = nn.Parameter(weights.view(1, 1, 3, 3))
+    network.conv1.bias = nn.Parameter(torch.tensor([0.5]))
+    network.dense.weight = nn.Parameter(torch.tensor([[0.0] * 4, [0, 0.2, 0, 0.2]]))
+    network.dense.bias = nn.Parameter(torch.tensor([0.0, 1.0]))
+    return network.eval()
+
+
+def test_a_number_is_followed_to_the_probability_as_one_works_out_by_hand():
+    network = _edge_finder()
+    start = walkthrough.convolve(network, PICTURE, "conv1", 0, 1, 2)
+    relu, pool, flat, times, plus, share = journey.follow(network, PICTURE, start)
+    assert (relu.stage, relu.values, relu.becomes) == ("relu1", (5.5,), 5.5)
+    assert (pool.stage, pool.values, pool.becomes) == ("pool1", (5.5, 7.5, 5.5, 7.5), 7.5)
+    assert "number 1 of 4" in flat.words
+    assert times.values == pytest.approx((7.5, 0.2))
+    assert plus.values == pytest.approx((1.5, 2.5))
+    assert plus.becomes == pytest.approx(4.0)
+    assert share.becomes == pytest.approx(torch.tensor([0.0, 4.0]).softmax(0)[1].item())
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+@pytest.mark.parametrize("name", MODELS)
+def test_in_every_network_each_step_begins_with_the_number_that_the_last_one_left(name, dataset):
+    torch.manual_seed(0)
+    dataset = DATASETS[dataset]
+    network = models.build(name, dataset).eval()
+    image = torch.rand(1, dataset.channels, dataset.size, dataset.size)
+    stages = [stage for stage, _ in walkthrough.leaves(network)]
+    for stage, module in walkthrough.leaves(network):
+        if not isinstance(module, nn.Conv2d):
+            continue
+        start = walkthrough.convolve(network, image, stage, 3, 4, 5)
+        value, steps = start.total, journey.follow(network, image, start)
+        for step in steps:
+            assert min(abs(value - one) for one in step.values) < 1e-4
+            value = step.becomes
+        assert value == pytest.approx(network(image).softmax(1).max().item(), abs=1e-5)
+        told = [step.stage for step in steps if step.stage in stages]
+        assert told == sorted(told, key=stages.index)
+
+
+def test_a_product_and_its_sum_are_what_the_layer_computes():
+    torch.manual_seed(0)
+    network = models.build("three-conv", DATASETS["mnist"]).eval()
+    image = torch.rand(1, 1, 28, 28)
+    start = walkthrough.convolve(network, image, "conv1", 2)
+    for step in journey.follow(network, image, start):
+        if step.sign == " × ":
+            assert step.becomes == pytest.approx(step.values[0] * step.values[1])
+        if step.sign == " + ":
+            assert step.becomes == pytest.approx(sum(step.values), abs=1e-5)
