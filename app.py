@@ -52,13 +52,13 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
         parts.masthead()
         subject = gr.State(parts.opening())
         here = visit.state(folder)
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             draw.tab(here, subject)
             photo.tab(here, subject)
             probabilities.tab(here, subject)
             inside.tab(here, subject)
             models.tab(here, subject)
-            train.tab()
+            train.tab(here, tabs)
     return blocks.queue(max_size=40)
 
 

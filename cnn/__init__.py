@@ -5,6 +5,7 @@ The house, floor by floor; each module imports only what stands below it:
     page/                a file a tab; the only rooms that know gradio
     __main__             the command line
     commands/            a file a group of commands: train, sweep, evaluate, predict, ...
+    classroom
     resumption  lesson  journey  course  distributed  sweep
     review  charts  excitement  export
     training
@@ -15,7 +16,7 @@ The house, floor by floor; each module imports only what stands below it:
     layers
     datasets
     handwriting
-    strokes  hardware  colors
+    strokes  hardware  colors  downloads
 
 Nothing happens at import: no download, no device, no seed.
 """

@@ -1,7 +1,9 @@
 """The sets of pictures a network learns from, held in memory as uint8."""
 
+import contextlib
 import functools
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,9 @@ import torch
 import torchvision
 from torch import Tensor
 
-from cnn import UserError, handwriting
+from cnn import UserError, downloads, handwriting
+
+FAULTS = OSError, RuntimeError, EOFError, ValueError, AssertionError  # of missing or broken files
 
 
 class Split(NamedTuple):
@@ -40,8 +44,10 @@ class Dataset:
     """All that differs between one set of pictures and another.
 
     `mean` and `std` are a channel each, over the training pictures in [0, 1]. `mirrored` says
-    that a picture and its mirror image show the same thing. `read` returns the training or the
-    test pictures from a folder, downloaded if asked. `files` says which files it looks for there.
+    that a picture and its mirror image show the same thing. `pictures` are those to learn from,
+    before some are held out. `read` returns the training or the test pictures from a folder,
+    unpacked first from the archives there if asked. `archives` are the paths of those, with MD5
+    and addresses; `files` says which files are looked for.
     """
 
     name: str
@@ -54,22 +60,24 @@ class Dataset:
     mirrored: bool
     augmentations: tuple[str, ...]
     source: str
+    pictures: int
+    archives: tuple[tuple[str, str, tuple[str, ...]], ...]
     files: str
     read: Callable[[Path, bool, bool], Split]
 
 
-def _read_mnist(folder: Path, train: bool, download: bool) -> Split:
-    part = torchvision.datasets.MNIST(folder, train, download=download)
+def _read_mnist(folder: Path, train: bool, unpack: bool) -> Split:
+    part = torchvision.datasets.MNIST(folder, train, download=unpack)
     return Split(part.data.unsqueeze(1), part.targets.long())
 
 
-def _read_cifar10(folder: Path, train: bool, download: bool) -> Split:
-    part = torchvision.datasets.CIFAR10(folder, train, download=download)
+def _read_cifar10(folder: Path, train: bool, unpack: bool) -> Split:
+    part = torchvision.datasets.CIFAR10(folder, train, download=unpack)
     images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
     return Split(images, torch.tensor(part.targets))
 
 
-def _write_synthetic(_: Path, train: bool, download: bool) -> Split:
+def _write_synthetic(_: Path, train: bool, unpack: bool) -> Split:
     return _synthetic()[:10_000] if train else _synthetic()[10_000:]
 
 
@@ -80,6 +88,7 @@ def _synthetic() -> Split:
 
 
 DIGITS = tuple("0123456789")
+_MNIST, _CIFAR10 = torchvision.datasets.MNIST, torchvision.datasets.CIFAR10
 
 MNIST = Dataset(
     name="mnist",
@@ -92,6 +101,11 @@ MNIST = Dataset(
     mirrored=False,
     augmentations=("warp", "elastic", "thickness", "shift", "nudge"),
     source="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits",
+    pictures=60_000,
+    archives=tuple(
+        (f"MNIST/raw/{name}", md5, tuple(mirror + name for mirror in _MNIST.mirrors))
+        for name, md5 in _MNIST.resources
+    ),
     files="MNIST/raw/train-images-idx3-ubyte and its three companions",
     read=_read_mnist,
 )
@@ -118,6 +132,8 @@ CIFAR10 = Dataset(
     mirrored=True,
     augmentations=("flip", "shift", "nudge", "cutout", "color", "camera"),
     source="A. Krizhevsky, Learning multiple layers of features from tiny images, 2009",
+    pictures=50_000,
+    archives=((_CIFAR10.filename, _CIFAR10.tgz_md5, (_CIFAR10.url,)),),
     files="cifar-10-batches-py/data_batch_1 to 5 and test_batch",
     read=_read_cifar10,
 )
@@ -133,6 +149,8 @@ SYNTHETIC = Dataset(
     mirrored=False,
     augmentations=MNIST.augmentations,
     source="written by this program, stroke by stroke",
+    pictures=10_000,
+    archives=(),
     files="none",
     read=_write_synthetic,
 )
@@ -152,22 +170,29 @@ def folder() -> Path:
     return Path(os.environ.get("CNN_DATA") or Path(__file__).parent.parent / "data")
 
 
-def load(dataset: Dataset, held_out: int | None = None) -> Splits:
+def load(
+    dataset: Dataset,
+    held_out: int | None = None,
+    loading: Callable[[float], object] | None = None,
+) -> Splits:
     """The pictures of a data set, downloaded at first use into `folder()`.
+
+    `loading` hears the share downloaded, in [0, 1]; by default it is written to stderr.
 
     `held_out` training pictures are set aside to be watched while training, the same number of
     each class and the same ones every time: by default a tenth of the set, 5,000 at the most.
     A `UserError` says which files to put where when there are none and no network either.
     """
     try:
-        everything, test = (dataset.read(folder(), train, True) for train in (True, False))
-    except (OSError, RuntimeError, EOFError, ValueError) as fault:
+        everything, test = _read(dataset, loading or _tell)
+    except FAULTS as fault:
         raise UserError(
             f"{dataset.title} could neither be read from {str(folder())!r} nor downloaded. "
-            f"Put {dataset.files} there, or name another folder in the variable CNN_DATA."
+            f"Put {dataset.files} there, name another folder in the variable CNN_DATA, or choose "
+            f"{SYNTHETIC.title.lower()}, which need no download."
         ) from fault
     if held_out is None:
-        held_out = min(5_000, len(everything) // 10)
+        held_out = usually_held_out(len(everything))
     if not 0 < held_out < len(everything):
         raise UserError(
             f"{held_out} held-out pictures do not fit {dataset.title}, which has "
@@ -175,6 +200,39 @@ def load(dataset: Dataset, held_out: int | None = None) -> Splits:
         )
     watched = _stratified(everything.labels, held_out, len(dataset.classes))
     return Splits(everything[~watched], everything[watched], test)
+
+
+def usually_held_out(pictures: int) -> int:
+    """How many pictures of so many to learn from are watched instead."""
+    return min(5_000, pictures // 10)
+
+
+def _read(dataset: Dataset, loading: Callable[[float], object]) -> list[Split]:
+    """The training and the test pictures, downloaded where they are not there or not whole."""
+    place = folder()
+    with contextlib.suppress(*FAULTS):
+        return [dataset.read(place, train, False) for train in (True, False)]
+    with downloads.alone(place) as beside:
+        with contextlib.suppress(*FAULTS):  # somebody else has downloaded them meanwhile
+            return [dataset.read(place, train, False) for train in (True, False)]
+        for number, (name, md5, addresses) in enumerate(dataset.archives):
+            done = functools.partial(_part, loading, number, len(dataset.archives))
+            downloads.fetch(addresses, beside / name, md5, done)
+        found = [dataset.read(beside, train, True) for train in (True, False)]
+        for made in [path for path in beside.iterdir() if path.is_dir()]:
+            if (place / made.name).exists():
+                (place / made.name).rename(beside / f"{made.name}, broken")
+            made.rename(place / made.name)
+        return found
+
+
+def _part(loading: Callable[[float], object], number: int, count: int, share: float) -> None:
+    loading((number + share) / count)
+
+
+def _tell(share: float) -> None:
+    end = "\n" if share == 1 else ""
+    print(f"\rdownloaded {100 * share:.0f} %", end=end, file=sys.stderr, flush=True)
 
 
 def test_pictures(dataset: Dataset) -> Split:
@@ -189,7 +247,7 @@ def test_pictures(dataset: Dataset) -> Split:
 def _test_pictures(dataset: Dataset, place: Path) -> Split:
     try:
         return dataset.read(place, False, False)
-    except (OSError, RuntimeError, EOFError, ValueError) as fault:
+    except FAULTS as fault:
         raise UserError(
             f"The pictures of {dataset.title} are not on this machine. Start a lesson on them in "
             f"Train, which downloads them, or put {dataset.files} into {str(place)!r}."

@@ -1,11 +1,17 @@
-"""A training run as somebody watches it: its curves, its filters, its opinion of a few pictures."""
+"""A training run as somebody watches it: its curves, its filters, its opinion of a few pictures.
 
-import functools
+What is to be seen leaves as a `Report`, whole in itself, so that it can cross to another process.
+"""
+
+import copy
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
+import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from cnn import UserError, datasets, evaluation, hardware, review, training, visualization
 from cnn.checkpoints import Checkpoint
@@ -13,11 +19,52 @@ from cnn.datasets import Split, Splits
 from cnn.training import Progress, Recipe
 
 WATCHED = 8
+MISTAKES = 8
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_MEASURED = 0.3
+STAND_INS = 5_000
 
 
-@functools.cache
-def _splits(dataset: str, held_out: int | None) -> Splits:
-    return datasets.load(datasets.named(dataset), held_out)
+@dataclass(frozen=True)
+class Look:
+    """Pictures with what the network makes of them: `shares` and `guesses` are the likeliest
+    class's probability and number, (n,)."""
+
+    split: Split
+    shares: Tensor
+    guesses: Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is left of a lesson: the network, and how it does on the validation pictures.
+
+    `confusion` is int64 (classes, classes), actual by taken for; `mistakes` are those of which it
+    is surest; `verdict` is a sentence on how training and validation compare.
+    """
+
+    checkpoint: Checkpoint
+    confusion: Tensor
+    per_class: tuple[float, ...]
+    mistakes: Look
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a lesson stands: `loading` is the share of its pictures downloaded so far.
+
+    `filters` and `look` are there about once a second, `outcome` at the end. `network` and
+    `history` are there with them where whoever listens may have to keep what was learnt.
+    """
+
+    loading: float | None = None
+    progress: Progress | None = None
+    filters: Image.Image | None = None
+    look: Look | None = None
+    outcome: Outcome | None = None
+    network: nn.Sequential | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def time_limit() -> float:
@@ -29,17 +76,22 @@ def time_limit() -> float:
 
 
 class Lesson:
-    """One run, from its first step to the checkpoint.
+    """One run, from its first step, or from the weights of `origin`, to the checkpoint.
 
-    `curve` holds a row for each point so far: step, split, loss and accuracy, for training and
-    validation.
+    `loading` hears the share of the pictures downloaded, where they are not there yet.
     """
 
-    def __init__(self, recipe: Recipe, limit: float | None = None):
-        self.run = training.start(recipe, _splits(recipe.dataset, recipe.held_out))
+    def __init__(
+        self,
+        recipe: Recipe,
+        limit: float | None = None,
+        origin: Checkpoint | None = None,
+        loading: Callable[[float], object] | None = None,
+    ):
+        splits = _splits(recipe.dataset, recipe.held_out, loading)
+        self.run = training.start(recipe, splits, origin=origin)
         self.limit = time_limit() if limit is None else limit
         self.stopped = False
-        self.curve: list[dict] = []
 
     def follow(self) -> Iterator[Progress]:
         """Train and report, until the recipe ends, the time is up, or `stop` was called."""
@@ -49,43 +101,74 @@ class Lesson:
                 progress = next(steps, None)
             if progress is None:
                 break
-            self._note(progress)
             yield progress
+
+    def reports(self, carry: bool = False) -> Iterator[Report]:
+        """Train and show, to the outcome; `carry` sends the network along with the pictures."""
+        looked = 0.0
+        for progress in self.follow():
+            if time.monotonic() - looked < SECONDS_BETWEEN_LOOKS:
+                yield Report(progress=progress)
+                continue
+            looked = time.monotonic()
+            report = Report(progress=progress, filters=self.filters(), look=self.look())
+            if carry:
+                network = copy.deepcopy(self.run.answering).cpu()
+                report = replace(report, network=network, history=list(self.run.history))
+            yield report
+        yield Report(filters=self.filters(), look=self.look(), outcome=self.finish())
 
     def stop(self) -> None:
         """End after the step under way and keep what was learnt."""
         self.stopped = True
 
-    def _note(self, progress: Progress) -> None:
-        values = {"training": (progress.train_loss, progress.train_accuracy)}
-        if progress.validation_loss is not None:
-            values["validation"] = (progress.validation_loss, progress.validation_accuracy)
-        for split, (loss, accuracy) in values.items():
-            row = {"step": progress.step, "split": split, "loss": loss, "accuracy": accuracy}
-            self.curve.append(row)
+    def take_up(self, report: Report) -> None:
+        """Stand where another lesson on the same recipe stood as it sent a report with `carry`."""
+        self.run.answering.load_state_dict(report.network.state_dict())
+        self.run.step, self.run.seconds = report.progress.step, report.progress.seconds
+        self.run.history = report.history
 
     def filters(self) -> Image.Image:
         """The first convolution's filters as they are now."""
         return visualization.filters(self.run.answering)
 
-    def watched(self) -> Split:
-        """The same eight validation pictures each time."""
-        return self.run.splits.validation[:WATCHED]
+    def look(self) -> Look:
+        """What the network makes, now, of the same few validation pictures each time."""
+        watched = self.run.splits.validation[:WATCHED]
+        answers = evaluation.logits(self.run.answering, watched.images, quick=True)
+        return Look(watched, *answers.softmax(1).max(1))
 
-    def opinions(self) -> Tensor:
-        """What the network makes of the watched pictures now: probabilities (8, classes)."""
-        return evaluation.logits(self.run.answering, self.watched().images, quick=True).softmax(1)
-
-    def finish(self) -> Checkpoint:
+    def finish(self) -> Outcome:
         """Measure and keep what was learnt. A run without a single step is a `UserError`."""
         if not self.run.step:
             raise UserError("Nothing was learnt yet. Let the run make its first steps.")
         with hardware.threads(hardware.cores()):
-            return training.conclude(self.run)
+            checkpoint = training.conclude(self.run)
+            found = review.examine(checkpoint, self.run.splits.validation)
+        wrong = found.mistakes(MISTAKES)
+        return Outcome(
+            checkpoint,
+            found.confusion,
+            found.per_class,
+            Look(found.split[wrong], found.confidence[wrong], found.guesses[wrong]),
+            self._verdict(),
+        )
 
-    def verdict(self) -> str:
-        """A sentence on how training and validation compare at the last measured epoch."""
-        return review.drift(self.run.history)
+    def _verdict(self) -> str:
+        verdict = review.drift(self.run.history)
+        if self.run.step < self.run.steps and self.run.seconds >= self.limit:
+            return f"Its time, {self.limit:.0f} s, was up. {verdict}"
+        return verdict
+
+
+_loaded: dict[tuple[str, int | None], Splits] = {}
+
+
+def _splits(dataset: str, held_out: int | None, loading: Callable | None) -> Splits:
+    if (dataset, held_out) not in _loaded:
+        splits = datasets.load(datasets.named(dataset), held_out, loading)
+        _loaded[dataset, held_out] = splits
+    return _loaded[dataset, held_out]
 
 
 def describe(progress: Progress) -> str:
@@ -96,3 +179,26 @@ def describe(progress: Progress) -> str:
         f"{progress.seconds:.1f} s · {progress.images_per_second:,.0f} pictures a second · "
         f"about {left:.0f} s left"
     )
+
+
+def seconds_needed(recipe: Recipe, until: Callable[[], bool] = bool) -> float:
+    """How long a lesson takes here, in training time, from a few steps on made-up pictures.
+
+    It is measured for a moment, or `until` there is something more urgent.
+    """
+    dataset = datasets.named(recipe.dataset)
+    shape = dataset.channels, dataset.size, dataset.size
+    images = torch.randint(256, (max(STAND_INS, recipe.batch_size), *shape), dtype=torch.uint8)
+    stand_ins = Split(images, torch.arange(len(images)) % len(dataset.classes))
+    splits = Splits(stand_ins, stand_ins[:WATCHED], stand_ins[:WATCHED])
+    held_out = recipe.held_out or datasets.usually_held_out(dataset.pictures)
+    learnt_from = dataset.pictures - held_out + recipe.synthetic
+    with hardware.threads(hardware.cores()):
+        run = training.start(replace(recipe, synthetic=0, epochs=1_000), splits)
+        steps = training.fit(run)
+        first = next(steps)
+        for latest in steps:
+            if latest.seconds - first.seconds > SECONDS_MEASURED or until():
+                break
+    a_step = (latest.seconds - first.seconds) / (latest.step - first.step)
+    return a_step * recipe.epochs * learnt_from / recipe.batch_size

@@ -5,12 +5,13 @@ import re
 
 import pytest
 
-from cnn import handwriting
+from cnn import checkpoints, handwriting
 from cnn.datasets import CIFAR10
 
 expect = pytest.importorskip("playwright.sync_api").expect
 visitor = pytest.importorskip("visitor")
 
+LEARNING = {"timeout": 120_000}  # milliseconds, on a machine that does much else
 PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 QUESTIONS = "**/component_server/"
 
@@ -230,3 +231,108 @@ def test_the_page_asks_nobody_but_its_own_server(visit, address):
     own = (address, "data:", "blob:")
     assert asked
     assert [url for url in asked if not url.startswith(own)] == []
+
+
+@pytest.fixture
+def train(visit):
+    """Opens the tab Train with the lesson chosen that needs no download."""
+
+    def train(epochs=None, **options):
+        page = visit(tab="Train", **options)
+        page.get_by_text("no download").click()
+        if epochs:
+            page.get_by_text("Every choice").click()
+            expect(page.get_by_label("dataset", exact=True)).to_have_value("synthetic", **LEARNING)
+            page.get_by_label("epochs", exact=True).fill(str(epochs))
+        return page
+
+    return train
+
+
+def started(page):
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".status")).to_contain_text("pictures a second", **LEARNING)
+    return page
+
+
+def finished(page):
+    """Wait for the end of a lesson; the share of the test pictures that it has right, in %."""
+    status = page.locator(".status")
+    expect(status).to_contain_text("test pictures right", **LEARNING)
+    return float(status.inner_text().split()[0])
+
+
+def test_train_learns_the_synthetic_digits_in_the_same_chart_and_gives_them_away(train, tmp_path):
+    page = train()
+    drawn = page.locator(".vega-embed:visible")
+    expect(drawn).to_have_count(3)
+    charts = [chart.element_handle() for chart in drawn.all()]
+    started(page)
+    expect(page.locator(".opinions figure")).to_have_count(8)
+    assert finished(page) >= 97
+    assert all(chart.evaluate("chart => chart.isConnected") for chart in charts)
+    expect(page.get_by_role("img", name="confusion matrix")).to_be_visible()
+    expect(page.locator(".classes tr")).to_have_count(10)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the network").click()
+    download.value.save_as(tmp_path / "mine.safetensors")
+    assert checkpoints.load(tmp_path / "mine.safetensors").card.test_accuracy >= 0.97
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the curve").click()
+    download.value.save_as(tmp_path / "curve.csv")
+    assert (tmp_path / "curve.csv").read_text().startswith("step,second,rate,split")
+
+
+def test_train_keeps_what_two_visitors_have_learnt_apart(train, visit):
+    page, another = train(epochs=0.3), visit()
+    finished(started(page))
+    page.get_by_role("button", name="Draw against it").click()
+    expect(page.locator(".source").first).to_contain_text("Network quick")
+    expect(page.locator(".chooser:visible input")).to_have_value("mine (Synthetic digits)")
+    another.get_by_role("tab", name="Train").click()
+    another.get_by_role("tab", name="Draw").click()
+    another.locator(".chooser:visible input").click()
+    expect(another.get_by_role("option")).not_to_have_count(0)
+    expect(another.get_by_role("option", name="mine")).to_have_count(0)
+    expect(another.locator(".source").first).to_contain_text("Network four-conv-norm")
+
+
+def test_train_goes_on_compares_and_discards(train):
+    page = train(epochs=0.2)
+    finished(started(page))
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".runs thead th")).to_have_count(3, **LEARNING)
+    expect(page.locator(".runs")).to_contain_text("validation pictures right")
+    page.get_by_text("by second", exact=True).click()
+    page.get_by_role("button", name="Discard").click()
+    expect(page.locator(".status")).to_have_text("Discarded.")
+    expect(page.get_by_role("button", name="Draw against it")).to_be_hidden()
+
+
+def test_train_stops_and_keeps_and_whoever_waits_is_next_when_a_tab_is_closed(train):
+    page, another = train(epochs=500), train(epochs=500)
+    started(page)
+    another.get_by_role("button", name="Start", exact=True).click()
+    expect(another.locator(".status")).to_contain_text("One lesson goes before yours", **LEARNING)
+    page.close()
+    expect(another.locator(".status")).to_contain_text("pictures a second", **LEARNING)
+    another.get_by_role("button", name="Stop and keep").click()
+    assert finished(another) > 10
+
+
+def test_train_tells_of_a_fault_and_goes_on(train):
+    page = train(epochs=500)
+    page.get_by_label("learning rate", exact=True).fill("1000")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_test_id("toast-text")).to_contain_text("learning rate below", **LEARNING)
+    expect(page.locator(".status")).to_contain_text("learning rate below")
+    page.get_by_text("no download").click()
+    page.get_by_label("epochs", exact=True).fill("0.2")
+    page.get_by_label("learning rate", exact=True).fill("0.01")
+    assert finished(started(page)) > 10
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_train_reaches_over_no_side_of_the_screen(train, width):
+    page = train(width=width)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

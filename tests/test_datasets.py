@@ -35,7 +35,7 @@ def _unreadable(fault: Exception):
     def read(*_):
         raise fault
 
-    return replace(MNIST, read=read)
+    return replace(MNIST, read=read, archives=())
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)

@@ -1,56 +1,102 @@
 """What somebody who watches a training run gets to see, and to keep."""
 
+import pickle
+from dataclasses import replace
+
 import pytest
 import torch
 
 from cnn import UserError, datasets, lesson
-from cnn.lesson import Lesson
+from cnn.lesson import Lesson, Report
 from cnn.training import Recipe
 
 RECIPE = Recipe(dataset="synthetic", model="quick", epochs=1, batch_size=1_000)
 
 
 @pytest.fixture(scope="module")
-def followed() -> tuple[Lesson, list]:
-    course = Lesson(RECIPE)
-    return course, list(course.follow())
+def told() -> tuple[Lesson, list[Report]]:
+    held = Lesson(RECIPE)
+    return held, list(held.reports())
 
 
-def test_the_curve_has_a_point_for_every_report(followed):
-    course, reports = followed
-    steps = [row["step"] for row in course.curve if row["split"] == "training"]
-    assert steps == [progress.step for progress in reports]
-    assert [row["step"] for row in course.curve if row["split"] == "validation"] == [9]
+def test_the_first_report_comes_after_the_first_step_and_has_pictures():
+    first = next(Lesson(RECIPE).reports())
+    assert first.progress.step == 1
+    assert first.filters and len(first.look.split) == 8
+    assert first.network is None
 
 
-def test_the_first_point_comes_after_the_first_step():
-    assert next(Lesson(RECIPE).follow()).step == 1
+def test_the_last_report_brings_what_came_of_it(told):
+    held, reports = told
+    outcome = reports[-1].outcome
+    assert [report.outcome for report in reports[:-1]] == [None] * (len(reports) - 1)
+    assert outcome.checkpoint.card.recipe["model"] == "quick"
+    assert outcome.confusion.sum() == len(held.run.splits.validation) == 1_000
+    right = outcome.confusion.diagonal().sum() / 1_000
+    assert right.item() == pytest.approx(outcome.checkpoint.card.validation_accuracy, abs=2e-3)
+    assert len(outcome.per_class) == 10
 
 
-def test_the_same_eight_validation_pictures_are_watched(followed):
-    course, _ = followed
+def test_the_mistakes_are_wrong_and_the_surest_come_first(told):
+    look = told[1][-1].outcome.mistakes
+    assert (look.guesses != look.split.labels).all()
+    assert look.shares.tolist() == sorted(look.shares.tolist(), reverse=True)
+
+
+def test_the_same_eight_validation_pictures_are_watched(told):
     again = Lesson(RECIPE)
-    assert torch.equal(course.watched().images, again.watched().images)
-    assert course.opinions().shape == (8, 10)
-    assert course.opinions().sum(1).allclose(torch.ones(8))
+    watched = told[0].run.splits.validation[:8]
+    for look in (told[1][0].look, again.look()):
+        assert torch.equal(look.split.images, watched.images)
+        assert look.shares.min() >= 0.1 and look.shares.max() <= 1
 
 
-def test_the_filters_change_while_the_network_learns(followed):
-    course, _ = followed
-    assert course.filters().tobytes() != Lesson(RECIPE).filters().tobytes()
+def test_the_filters_change_while_the_network_learns(told):
+    reports = told[1]
+    assert reports[0].filters.tobytes() != reports[-1].filters.tobytes()
+
+
+def test_a_report_can_cross_to_another_process(told):
+    for report in told[1]:
+        again = pickle.loads(pickle.dumps(report))
+        assert again.progress == report.progress
+    assert again.outcome.checkpoint.card == told[1][-1].outcome.checkpoint.card
 
 
 def test_to_stop_keeps_what_was_learnt():
-    course = Lesson(RECIPE)
-    for _ in course.follow():
-        course.stop()
-    assert course.run.step == 1
-    assert course.finish().card.recipe["model"] == "quick"
+    held = Lesson(RECIPE)
+    reports = held.reports()
+    next(reports)
+    held.stop()
+    *_, last = reports
+    assert held.run.step == 1
+    assert last.outcome.checkpoint.card.recipe["model"] == "quick"
+
+
+def test_who_carries_a_network_away_can_finish_it_elsewhere():
+    here, there = Lesson(RECIPE), Lesson(RECIPE)
+    report = next(there.reports(carry=True))
+    here.take_up(report)
+    outcome = here.finish()
+    assert here.run.step == 1
+    for mine, carried in zip(
+        outcome.checkpoint.network.parameters(), report.network.parameters(), strict=True
+    ):
+        assert torch.equal(mine, carried)
+
+
+def test_a_lesson_goes_on_from_the_weights_of_another(told):
+    before = told[1][-1].outcome.checkpoint
+    held = Lesson(replace(RECIPE, learning_rate=1e-9), origin=before)
+    *_, report = held.reports()
+    assert report.outcome.checkpoint.card.validation_accuracy == pytest.approx(
+        before.card.validation_accuracy, abs=0.05
+    )
+    assert report.outcome.checkpoint.card.seconds > before.card.seconds
 
 
 def test_a_lesson_ends_when_its_time_is_up():
-    course = Lesson(RECIPE, limit=1e-9)
-    assert len(list(course.follow())) <= 1
+    assert len(list(Lesson(RECIPE, limit=1e-9).follow())) <= 1
 
 
 def test_nothing_learnt_is_nothing_to_keep():
@@ -68,15 +114,13 @@ def test_a_host_sets_the_time_limit(monkeypatch):
     assert lesson.time_limit() == 7.5
 
 
-def test_learning_by_heart_is_told(followed):
-    course, _ = followed
-    course.run.history[-1] |= {"train_accuracy": 0.99, "validation_accuracy": 0.9}
-    assert "9.0 points" in course.verdict()
-    course.run.history[-1] |= {"train_accuracy": 0.95, "validation_accuracy": 0.95}
-    assert "as well on new pictures" in course.verdict()
-
-
 def test_two_lessons_share_the_pictures_in_memory():
     first, second = Lesson(RECIPE), Lesson(RECIPE)
     assert first.run.splits.train.images is second.run.splits.train.images
     assert len(datasets.load(datasets.SYNTHETIC).validation) == 1_000
+
+
+def test_twice_the_epochs_need_about_twice_the_seconds():
+    short = lesson.seconds_needed(RECIPE)
+    long = lesson.seconds_needed(replace(RECIPE, epochs=8))
+    assert 2 < long / short < 32

@@ -2,10 +2,11 @@
 
 import dataclasses
 import html
+from pathlib import Path
 
 import gradio as gr
 
-from cnn import charts, datasets, review
+from cnn import charts, checkpoints, datasets, review
 from cnn.checkpoints import Card, Checkpoint
 from cnn.page import models_review, parts
 from cnn.page.visit import Visit
@@ -18,6 +19,7 @@ LEARNT = (
     "Each epoch shows the network all its training pictures once, often changed at random, which "
     "makes them the harder ones. Where training runs ahead of validation, it learns by heart."
 )
+LONGEST_NAME = 40
 FAMILIES = ("mnist", "cifar10")
 HEADS = (
     *("network", "pictures", "parameters", "size", "test pictures right", "tutorial's claim"),
@@ -33,6 +35,9 @@ def tab(visit: gr.State, subject: gr.State) -> None:
         name = gr.State("")
         parts.heading("The networks", NETWORKS)
         table = parts.pickable(elem_id="networks")
+        upload = gr.UploadButton(
+            "Add a network of yours", file_types=[checkpoints.SUFFIX], elem_classes="upload"
+        )
         card = gr.HTML(apply_default_css=False, elem_id="card")
         parts.heading("How it learnt", LEARNT)
         with gr.Row(elem_classes="pair"):
@@ -60,9 +65,16 @@ def tab(visit: gr.State, subject: gr.State) -> None:
             review.seconds_a_picture(network)
         return _table(_all(visit), name)
 
+    def add(path: str, visit: Visit, subject: parts.Subject) -> tuple:
+        with parts.toast():
+            name = f"mine ({Path(path).stem[:LONGEST_NAME]})"
+            visit.keep(name, checkpoints.load(path))
+        return look(visit, subject, name)
+
+    added = upload.upload(add, [upload, visit, subject], views, **parts.QUIET)
     looked = shown.select(look, [visit, subject, name], views, **parts.QUIET)
     picked = table.select(choose, visit, views, **parts.QUIET)
-    for done in (looked, picked):
+    for done in (looked, picked, added):
         done.then(clock, [visit, name], table, **parts.QUIET).then(**reviewed)
 
 

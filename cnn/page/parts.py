@@ -295,7 +295,7 @@ def answer_panel(card: Card, before: str = "", **given) -> gr.HTML:
 def _source(card: Card) -> str:
     return (
         f"Network {card.model}, right on {100 * card.test_accuracy:.1f} % "
-        f"of {datasets.named(card.dataset).title}'s test pictures"
+        f"of the test pictures of {datasets.named(card.dataset).title}"
     )
 
 

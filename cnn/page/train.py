@@ -2,84 +2,80 @@
 
 import dataclasses
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
-import pandas as pd
-from PIL import Image
 
-from cnn import UserError, checkpoints, datasets, lesson
-from cnn.lesson import Lesson
+from cnn import UserError, charts, checkpoints, classroom, datasets, lesson, recipes
+from cnn.classroom import Classroom, Course
+from cnn.lesson import Outcome, Report
 from cnn.page import parts
-from cnn.training import PRESETS, Progress, Recipe
+from cnn.page import train_report as report
+from cnn.page.visit import Visit
+from cnn.recipes import PRESETS, Recipe
 
-LESSONS = {
-    "MNIST, less than half an epoch": "mnist-98",
-    "MNIST, an epoch and a half": "mnist-99",
-    "Digits of our own, no download": "synthetic",
-    "CIFAR-10, two epochs": "cifar10-78",
-}
+FIRST = "mnist-99"
 CHOICES = (
-    *("model", "epochs", "batch_size", "optimizer", "learning_rate", "momentum", "schedule"),
-    *("augmentation", "label_smoothing", "dropout", "seed"),
+    *("dataset", "model", "epochs", "batch_size", "optimizer", "learning_rate", "momentum"),
+    *("schedule", "augmentation", "label_smoothing", "dropout", "seed"),
 )
 MUSEUM = (
     "Before its first step the network guesses, one time in ten rightly; each step shows it a "
     "few hundred pictures and moves every weight a little. Watch its first filters turn from noise "
-    "into edges, then start again with ten times the learning rate."
+    "into edges, then start again with ten times the learning rate. ConvNetJS trains its CIFAR-10 "
+    "network at 43 pictures a second on such a machine, PyTorch the same one at 7,600."
 )
-SECONDS_BETWEEN_FILTERS = 1.0
-COLORS = {"training": "#8f9198", "validation": "#ff6a3a"}
+REVIEW = (
+    "On the pictures it was watched with and did not learn from. Rows are what a picture shows, "
+    "columns what the network takes it for; the brighter a cell beside the diagonal, the more "
+    "often it errs so."
+)
+USE = {"draw": "Draw against it", "photo": "Show it a photograph"}
+COMPARE = (
+    "Your last runs laid over one another, as they did on the pictures they learnt from. Change "
+    "one thing at a time, and look by seconds too: what takes more steps may still be done sooner."
+)
 
 
-def tab() -> None:
-    """Add the tab."""
-    with gr.Tab("Train", id="train"):
-        course = gr.State(None)
+def tab(visit: gr.State, tabs: gr.Tabs) -> None:
+    """Add the tab; a network that has learnt becomes one of the visitor's own."""
+    room = Classroom(classroom.seats(), _lent())
+    with gr.Tab("Train", id="train", elem_classes="train") as shown:
+        chosen = gr.State(FIRST)
         with gr.Row():
             with gr.Column(scale=3):
-                chosen = gr.Radio(
-                    list(LESSONS.items()),
-                    value="mnist-99",
-                    label="Lesson",
-                    show_label=False,
-                    container=False,
-                )
+                cards = _cards()
             with gr.Column(scale=2):
                 with gr.Row():
                     start = gr.Button("Start", variant="primary")
                     stop = gr.Button("Stop and keep")
                 with gr.Accordion("Every choice", open=False):
-                    widgets = [_widget(name, PRESETS["mnist-99"]) for name in CHOICES]
-        status = gr.HTML(_status("Choose a lesson and press Start."), apply_default_css=False)
-        with gr.Row():
-            with gr.Column(scale=3):
-                loss, accuracy = (_plot(measure) for measure in ("loss", "accuracy"))
-            with gr.Column(scale=2):
-                filters = gr.Image(
-                    label="First filters",
-                    show_label=False,
-                    format="png",
-                    height=220,
-                    buttons=["download"],
-                )
-                opinions = gr.HTML(apply_default_css=False)
-                download = gr.DownloadButton("Download the network", interactive=False)
-        gr.HTML(f"<p class='museum'>{MUSEUM}</p>", apply_default_css=False)
-        views = [course, status, loss, accuracy, filters, opinions, download]
-        chosen.change(_filled, chosen, widgets, api_visibility="private")
-        start.click(
-            _learn,
-            [chosen, *widgets],
-            views,
-            show_progress="hidden",
-            concurrency_limit=1,
-            concurrency_id="train",
-            api_visibility="private",
-        )
-        stop.click(_stop, course, queue=False, api_visibility="private")
+                    widgets = [_widget(name, PRESETS[FIRST]) for name in CHOICES]
+        board = _Board()
+        compared = _Compared()
+    _choosing(cards, chosen, widgets, shown, room)
+    _learning(start, [visit, chosen, *widgets], board, compared, room)
+    _continuing(visit, board, compared, room)
+    _keeping(stop, visit, board, tabs)
+
+
+def _lent() -> object | None:
+    """A host's way to hold lessons on a shared GPU, where the `spaces` package is there."""
+    try:
+        import spaces
+    except ImportError:
+        return None
+    return spaces.GPU(duration=round(lesson.time_limit()) + 30)(classroom.abroad)
+
+
+def _cards() -> gr.HTML:
+    return gr.HTML(
+        report.lessons(FIRST, {}, lesson.time_limit()),
+        js_on_load="""element.addEventListener("change", (event) =>
+            trigger("choose", { lesson: event.target.value }));""",
+        apply_default_css=False,
+    )
 
 
 def _widget(name: str, recipe: Recipe) -> gr.components.Component:
@@ -94,22 +90,20 @@ def _widget(name: str, recipe: Recipe) -> gr.components.Component:
     return gr.Number(value, label=label, info=help_text, minimum=low, maximum=high)
 
 
-def _plot(measure: str) -> gr.LinePlot:
-    return gr.LinePlot(
-        pd.DataFrame({"step": [0, 0], measure: [float("nan")] * 2, "split": list(COLORS)}),
-        x="step",
-        y=measure,
-        color="split",
-        color_map=COLORS,
-        title={"loss": "Loss", "accuracy": "Accuracy, %"}[measure],
-        height=260,
-    )
+def _choosing(
+    cards: gr.HTML, chosen: gr.State, widgets: list, shown: gr.Tab, room: Classroom
+) -> None:
+    def choose(event: gr.EventData) -> list:
+        recipe = PRESETS[event.lesson]
+        values = [getattr(recipe, name) for name in CHOICES]
+        return [event.lesson, *(list(v) if isinstance(v, tuple) else v for v in values)]
 
+    def estimate(chosen: str) -> Iterator[str]:
+        for known in room.estimates(PRESETS[name] for name in report.LESSONS):
+            yield report.lessons(chosen, known, lesson.time_limit())
 
-def _filled(preset: str) -> list:
-    recipe = PRESETS[preset]
-    values = [getattr(recipe, name) for name in CHOICES]
-    return [list(value) if isinstance(value, tuple) else value for value in values]
+    cards.choose(choose, None, [chosen, *widgets], **parts.QUIET)
+    shown.select(estimate, chosen, cards, concurrency_limit=None, **parts.QUIET)
 
 
 def _recipe(preset: str, values: tuple) -> Recipe:
@@ -120,63 +114,198 @@ def _recipe(preset: str, values: tuple) -> Recipe:
     return dataclasses.replace(PRESETS[preset], **given)
 
 
-def _learn(preset: str, *values) -> Iterator[list]:
-    with parts.toast():
-        course, shown = Lesson(_recipe(preset, values)), 0.0
-        for progress in course.follow():
-            fresh = time.monotonic() - shown > SECONDS_BETWEEN_FILTERS
-            shown = time.monotonic() if fresh else shown
-            yield _view(course, progress, fresh)
-        yield _end(course)
+def _place(outcome: Outcome) -> str:
+    """The tab in which a network can be tried."""
+    return "draw" if outcome.checkpoint.card.classes == datasets.DIGITS else "photo"
 
 
-def _view(course: Lesson, progress: Progress, fresh: bool) -> list:
-    curve = _curve(course)
-    pictures = [course.filters(), _opinions(course)] if fresh else [gr.skip(), gr.skip()]
-    return [course, _status(lesson.describe(progress)), curve, curve, *pictures, gr.skip()]
+class _Board:
+    """All that a lesson is shown on. What each method gives is for the components named in it."""
 
-
-def _curve(course: Lesson) -> pd.DataFrame:
-    return pd.DataFrame(course.curve).assign(accuracy=lambda rows: 100 * rows["accuracy"])
-
-
-def _end(course: Lesson) -> list:
-    checkpoint = course.finish()
-    card = checkpoint.card
-    folder = Path(tempfile.mkdtemp(prefix="cnn-", dir=gr.utils.get_upload_folder()))
-    file = folder / f"{card.dataset}-{card.model}.safetensors"
-    checkpoints.save(file, checkpoint)
-    words = (
-        f"{100 * card.test_accuracy:.2f} % of the test pictures right after {card.seconds:.1f} s "
-        f"of training. {course.verdict()}"
-    )
-    ready = gr.DownloadButton(value=str(file), interactive=True)
-    curve = _curve(course)
-    return [course, _status(words), curve, curve, course.filters(), _opinions(course), ready]
-
-
-def _stop(course: Lesson | None) -> None:
-    with parts.toast():
-        if course is None:
-            raise UserError("Nothing is being learnt. Press Start first.")
-        course.stop()
-
-
-def _status(words: str) -> str:
-    return f"<p class='status' role='status'>{words}</p>"
-
-
-def _opinions(course: Lesson) -> str:
-    images, labels = course.watched()
-    shares, guesses = course.opinions().max(1)
-    pixels = images.permute(0, 2, 3, 1).squeeze(3).numpy()
-    classes = datasets.named(course.run.recipe.dataset).classes
-    tiles = [
-        f"<figure class='{'right' if guess == label else 'wrong'}'>"
-        f"<img src='{parts.inline(Image.fromarray(image))}' alt='{classes[label]}'>"
-        f"<figcaption>{classes[guess]} <span>{100 * share:.0f} %</span></figcaption></figure>"
-        for image, label, share, guess in zip(
-            pixels, labels.tolist(), shares.tolist(), guesses.tolist(), strict=True
+    def __init__(self):
+        self.status = gr.HTML(
+            report.status("Choose a lesson and press Start."), apply_default_css=False
         )
-    ]
-    return f"<div class='opinions'>{''.join(tiles)}</div>"
+        with gr.Row():
+            with gr.Column(scale=3):
+                self.charts = {measure: _chart(measure) for measure in report.MEASURES}
+            with gr.Column(scale=2):
+                self.filters = parts.picture("The first filters, as they are now", "large still")
+                self.opinions = gr.HTML(apply_default_css=False)
+        gr.HTML(f"<p class='museum'>{MUSEUM}</p>", apply_default_css=False)
+        with gr.Column(visible=False) as self.ending:
+            self._end()
+        self.all = [self.status, *self.charts.values(), self.filters, self.opinions, self.ending]
+        self.all += [self.use, self.confusion, self.classes, self.mistakes]
+        self.all += [self.network, self.curve]
+
+    def _end(self) -> None:
+        with gr.Row(elem_classes="afterwards"):
+            self.use = gr.Button(variant="primary", min_width=180)
+            self.more = gr.Button("Continue", min_width=100)
+            self.epochs = gr.Number(
+                1, label="for more epochs", minimum=0.1, maximum=100, min_width=110
+            )
+            self.discard = gr.Button("Discard", min_width=100)
+            self.network = gr.DownloadButton("Download the network", min_width=180)
+            self.curve = gr.DownloadButton("Download the curve", min_width=180)
+        parts.heading("What it takes for what", REVIEW)
+        with gr.Row(elem_classes="counted"):
+            self.confusion = parts.picture("The confusion matrix", "large still")
+            with gr.Column():
+                self.classes = gr.HTML(apply_default_css=False)
+        parts.heading("Surest mistakes", "Of these it was most sure, and wrong.")
+        self.mistakes = gr.HTML(apply_default_css=False)
+
+    def says(self, words: str) -> dict:
+        return {self.status: report.status(words)}
+
+    def shows(self, course: Course, told: Report) -> dict:
+        if told.loading is not None:
+            title = datasets.named(course.recipe.dataset).title
+            return {self.status: report.loading(title, told.loading)}
+        views = {chart: report.curve(course, name) for name, chart in self.charts.items()}
+        if told.progress:
+            views |= self.says(lesson.describe(told.progress))
+        if told.filters:
+            classes = datasets.named(course.recipe.dataset).classes
+            views |= {
+                self.filters: told.filters,
+                self.opinions: report.opinions(told.look, classes),
+            }
+        return views
+
+    def begins(self) -> dict:
+        return {self.ending: gr.update(visible=False)} | self.says("Getting ready.")
+
+    def ends(self, course: Course) -> dict:
+        outcome = course.outcome
+        classes = outcome.checkpoint.card.classes
+        folder = Path(tempfile.mkdtemp(prefix="cnn-", dir=gr.utils.get_upload_folder()))
+        name = f"{outcome.checkpoint.card.dataset}-{outcome.checkpoint.card.model}"
+        network = folder / f"{name}{checkpoints.SUFFIX}"
+        checkpoints.save(network, outcome.checkpoint)
+        return self.says(report.ending(outcome)) | {
+            self.ending: gr.update(visible=True),
+            self.use: USE[_place(outcome)],
+            self.confusion: charts.confusion(outcome.confusion, classes),
+            self.classes: report.by_class(outcome),
+            self.mistakes: report.mistakes(outcome.mistakes, classes),
+            self.network: str(network),
+            self.curve: str(report.write_curve(folder / f"{name}.csv", course)),
+        }
+
+
+def _chart(measure: str) -> gr.LinePlot:
+    colored = {} if measure == "rate" else {"color": "split", "color_map": report.COLORS}
+    return gr.LinePlot(
+        report.nothing(measure),
+        x="step",
+        y=measure,
+        **colored,
+        title=report.MEASURES[measure],
+        height=150 if measure == "rate" else 240,
+        buttons=["export"],
+    )
+
+
+class _Compared:
+    """The visitor's last runs, side by side."""
+
+    def __init__(self):
+        with gr.Column(visible=False) as self.whole:
+            parts.heading("Compare", COMPARE)
+            choices = [("by step", "step"), ("by second", "second")]
+            self.by = gr.Radio(choices, value="step", label="Compare", container=False)
+            with gr.Row():
+                self.charts = {name: self._chart(name) for name in ("loss", "accuracy")}
+            self.table = gr.HTML(apply_default_css=False)
+        self.all = [self.whole, *self.charts.values(), self.table]
+
+    def _chart(self, measure: str) -> gr.LinePlot:
+        return gr.LinePlot(
+            report.nothing(measure, color="run"),
+            x="step",
+            y=measure,
+            color="run",
+            color_map={str(number): color for number, color in enumerate(report.RUNS, 1)},
+            title=report.MEASURES[measure],
+            height=240,
+            buttons=["export"],
+        )
+
+    def shows(self, visit: Visit, by: str) -> dict:
+        views = {
+            chart: gr.LinePlot(report.together(visit.courses, name, by), x=by)
+            for name, chart in self.charts.items()
+        }
+        views[self.whole] = gr.update(visible=len(visit.courses) > 1)
+        return views | {self.table: report.differences(visit.courses) if visit.courses else ""}
+
+
+def _follow(visit: Visit, course: Course, board: _Board, room: Classroom) -> Iterator[dict]:
+    """Begin a lesson, show it as it goes, and keep what was learnt as the visitor's own."""
+    if visit.course and visit.course.under_way:
+        raise UserError("You have a lesson under way already. Stop it, or wait for its end.")
+    visit.course = course
+    yield board.begins()
+    try:
+        for told in room.attend(course):
+            if told:
+                yield board.shows(course, told)
+            else:
+                before = room.place(course)
+                words = report.waiting(before, room.wait(course)) if before else gr.skip()
+                yield {board.status: words}
+    except UserError as error:
+        yield board.says(str(error))
+        raise
+    visit.finish(course)
+    yield board.ends(course)
+
+
+def _learning(start: gr.Button, asked: list, board: _Board, compared: _Compared, room: Classroom):
+    def learn(visit: Visit, preset: str, *values) -> Iterator[dict]:
+        with parts.toast():
+            yield from _follow(visit, Course(_recipe(preset, values)), board, room)
+
+    _watched(start.click, learn, asked, board, compared)
+
+
+def _continuing(visit: gr.State, board: _Board, compared: _Compared, room: Classroom) -> None:
+    def go_on(visit: Visit, epochs: float) -> Iterator[dict]:
+        with parts.toast():
+            before = visit.last()
+            recipe = recipes.continued(before.recipe)
+            recipe = dataclasses.replace(recipe, epochs=epochs)
+            yield from _follow(visit, Course(recipe, before), board, room)
+
+    _watched(board.more.click, go_on, [visit, board.epochs], board, compared)
+
+
+def _watched(event, function, inputs: list, board: _Board, compared: _Compared) -> None:
+    learnt = event(function, inputs, board.all, concurrency_limit=None, **parts.QUIET)
+    shown = [inputs[0], compared.by]
+    learnt.success(compared.shows, shown, compared.all, **parts.QUIET)
+    compared.by.input(compared.shows, shown, compared.all, **parts.QUIET)
+
+
+def _keeping(stop: gr.Button, visit: gr.State, board: _Board, tabs: gr.Tabs) -> None:
+    def end(visit: Visit) -> None:
+        with parts.toast():
+            if not (visit.course and visit.course.under_way):
+                raise UserError("Nothing is being learnt. Press Start first.")
+            visit.course.stop()
+
+    def use(visit: Visit) -> dict:
+        with parts.toast():
+            visit.choose(visit.last().name)
+        return gr.Tabs(selected=_place(visit.last().outcome))
+
+    def discard(visit: Visit) -> dict:
+        visit.discard(visit.last().name)
+        return {board.ending: gr.update(visible=False)} | board.says("Discarded.")
+
+    stop.click(end, visit, queue=False, **parts.QUIET)
+    board.use.click(use, visit, tabs, **parts.QUIET)
+    board.discard.click(discard, visit, board.all, **parts.QUIET)

@@ -8,15 +8,18 @@ import gradio as gr
 
 from cnn import UserError, datasets
 from cnn.checkpoints import Checkpoint, Collection
+from cnn.classroom import Course
 
 MOST_OWN = 6
+MOST_COURSES = 4
 
 
 class Visit:
     """One stay on the page: the shipped networks, and those of the visitor.
 
     Gradio gives each session a copy of a State's first value, so a copy is a new visit. It is
-    forgotten with its session. `token` is what only the visitor's own browser knows.
+    forgotten with its session. `token` is what only the visitor's own browser knows. `course` is
+    the lesson that was begun last, `courses` are the last that came to an end.
     """
 
     def __init__(self, shipped: Collection, here: "WeakValueDictionary | None" = None):
@@ -24,6 +27,8 @@ class Visit:
         self.token = secrets.token_urlsafe()
         self._here = WeakValueDictionary() if here is None else here
         self._here[self.token] = self
+        self.course: Course | None = None
+        self.courses: list[Course] = []
         self._own: dict[str, Checkpoint] = {}
         self._chosen: dict[tuple[str, ...], str] = {}
 
@@ -74,6 +79,17 @@ class Visit:
     def discard(self, name: str) -> None:
         """Forget a network of the visitor's own; the default one answers where it did."""
         self._own.pop(name, None)
+
+    def finish(self, course: Course) -> None:
+        """Keep the network of a course that has come to its end, and the course for comparing."""
+        self.keep(course.name, course.outcome.checkpoint)
+        self.courses = [*self.courses, course][-MOST_COURSES:]
+
+    def last(self) -> Course:
+        """The course that has ended last."""
+        if not self.courses:
+            raise UserError("Nothing has been learnt yet. Press Start first.")
+        return self.courses[-1]
 
 
 def state(folder: Path) -> gr.State:

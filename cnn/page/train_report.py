@@ -1,0 +1,192 @@
+"""What the tab Train shows of a lesson: HTML, frames for the charts, and a file to take along."""
+
+import csv
+import dataclasses
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from cnn import datasets
+from cnn.classroom import Course
+from cnn.lesson import Look, Outcome
+from cnn.page import parts
+from cnn.recipes import PRESETS, Recipe
+
+LESSONS = {
+    "mnist-98": "MNIST to 98.5 %",
+    "mnist-99": "MNIST to 99 %",
+    "synthetic": "Digits of our own, no download",
+    "cifar10-74": "CIFAR-10 to 75 %",
+    "cifar10-78": "CIFAR-10 to 80 %",
+    "photos": "CIFAR-10 to 93 %, while you fetch a coffee",
+}
+COLORS = {"training": "#8f9198", "validation": "#ff6a3a"}
+RUNS = ["#8f9198", "#4f9bd9", "#d9a441", "#ff6a3a"]
+MEASURES = {"loss": "Loss", "accuracy": "Accuracy, %", "rate": "Learning rate"}
+MOST_POINTS = 1_000
+
+
+def lessons(chosen: str, estimates: Mapping[Recipe, float], limit: float) -> str:
+    """The lessons to choose from, each with the time it takes here, as HTML."""
+    cards = (
+        _lesson(name, title, name == chosen, estimates.get(PRESETS[name]), limit)
+        for name, title in LESSONS.items()
+    )
+    return f"<div class='lessons' role='radiogroup' aria-label='Lesson'>{''.join(cards)}</div>"
+
+
+def _lesson(name: str, title: str, chosen: bool, seconds: float | None, limit: float) -> str:
+    words = f"about {duration(seconds)} here" if seconds else "&nbsp;"
+    too_long = seconds is not None and seconds > limit
+    if too_long:
+        words += f", and a lesson may take {duration(limit)}"
+    state = " disabled" * too_long + " checked" * chosen
+    return (
+        f"<label><input type='radio' name='lesson' value='{name}'{state}>"
+        f"<span>{title}</span><small>{words}</small></label>"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in words: seconds below two minutes, else minutes."""
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"
+
+
+def waiting(before: int, seconds: float) -> str:
+    """A place in the line, as HTML."""
+    others = "One lesson goes" if before == 1 else f"{before} lessons go"
+    return status(f"{others} before yours. It begins in about {duration(seconds)}.")
+
+
+def loading(title: str, share: float) -> str:
+    """How much of a data set has been downloaded, with a bar, as HTML."""
+    bar = f"<progress value='{share:.3f}'></progress>"
+    return f"<p class='status' role='status'>Downloading {title}: {100 * share:.0f} % {bar}</p>"
+
+
+def status(words: str) -> str:
+    """The line on how the lesson stands, as HTML."""
+    return f"<p class='status' role='status'>{html.escape(words)}</p>"
+
+
+def curve(course: Course, measure: str) -> pd.DataFrame:
+    """A measure by step, for training and validation: at most about a thousand points."""
+    rows = pd.DataFrame(course.curve, columns=["step", "split", *MEASURES])
+    thinned = rows.index % (1 + len(rows) // MOST_POINTS) == 0
+    rows = rows[thinned | (rows["split"] == "validation") | (rows.index == len(rows) - 1)]
+    if measure == "rate":
+        rows = rows[rows["split"] == "training"]
+    return rows[["step", "split", measure]].assign(**{measure: _percent(rows[measure], measure)})
+
+
+def _percent(values: pd.Series, measure: str) -> pd.Series:
+    return 100 * values if measure == "accuracy" else values
+
+
+def nothing(measure: str, by: str = "step", color: str = "split") -> pd.DataFrame:
+    """A frame for a chart that has nothing to show yet, with its legend."""
+    names = list(COLORS) if color == "split" else ["1"]
+    blank = [float("nan")] * len(names)
+    return pd.DataFrame({by: [0.0] * len(names), measure: blank, color: names})
+
+
+def write_curve(path: Path, course: Course) -> Path:
+    """The whole curve as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(course.curve[0]))
+        writer.writeheader()
+        writer.writerows(course.curve)
+    return path
+
+
+def opinions(look: Look, classes: Sequence[str]) -> str:
+    """Pictures with what the network takes them for, as HTML."""
+    return _tiles(look, classes, "<figcaption>{guess} <span>{share:.0f} %</span></figcaption>")
+
+
+def mistakes(look: Look, classes: Sequence[str]) -> str:
+    """Pictures with what the network wrongly takes them for, and what they are, as HTML."""
+    if not len(look.split):
+        return "<p class='museum'>It has all of them right.</p>"
+    words = "<figcaption>{guess} <span>{share:.0f} %</span><br>it is {label}</figcaption>"
+    return f"<div class='mistakes'>{_tiles(look, classes, words)}</div>"
+
+
+def _tiles(look: Look, classes: Sequence[str], caption: str) -> str:
+    pixels = look.split.images.permute(0, 2, 3, 1).squeeze(3).numpy()
+    numbers = (look.split.labels, look.shares, look.guesses)
+    tiles = []
+    for image, label, share, guess in zip(pixels, *(n.tolist() for n in numbers), strict=True):
+        words = caption.format(guess=classes[guess], share=100 * share, label=classes[label])
+        tiles.append(
+            f"<figure class='{'right' if guess == label else 'wrong'}'>"
+            f"<img src='{parts.inline(Image.fromarray(image))}' alt='{classes[label]}'>"
+            f"{words}</figure>"
+        )
+    return f"<div class='opinions'>{''.join(tiles)}</div>"
+
+
+def by_class(outcome: Outcome) -> str:
+    """The share of each class's validation pictures that it has right, as HTML."""
+    shares = zip(outcome.checkpoint.card.classes, outcome.per_class, strict=True)
+    rows = (
+        f"<tr style='--share:{share:.4f}'><th scope='row'>{name}</th>"
+        f"<td>{100 * share:.1f} %<i></i></td></tr>"
+        for name, share in shares
+    )
+    return f"<table class='shape classes'><tbody>{''.join(rows)}</tbody></table>"
+
+
+def ending(outcome: Outcome) -> str:
+    """What came of a lesson, in words."""
+    card = outcome.checkpoint.card
+    return (
+        f"{100 * card.test_accuracy:.2f} % of the test pictures right after {card.seconds:.1f} s "
+        f"of training. {outcome.verdict}"
+    )
+
+
+def together(courses: Sequence[Course], measure: str, by: str) -> pd.DataFrame:
+    """A measure of several courses while they trained, by "step" or "second"."""
+    frames = [nothing(measure, by, "run")]
+    for number, course in enumerate(courses, 1):
+        rows = pd.DataFrame(course.curve)
+        rows = rows[rows["split"] == "training"]
+        rows = rows.iloc[:: 1 + len(rows) * len(courses) // MOST_POINTS]
+        shown = rows[[by, measure]].assign(**{measure: _percent(rows[measure], measure)})
+        frames.append(shown.assign(run=str(number)))
+    return pd.concat(frames[len(courses) > 0 :])
+
+
+def differences(courses: Sequence[Course]) -> str:
+    """What differed between several courses, and what came of it, as an HTML table."""
+    recipes = [dataclasses.asdict(course.recipe) for course in courses]
+    rows = {
+        name.replace("_", " "): [_written(recipe[name]) for recipe in recipes]
+        for name in recipes[0]
+        if len({str(recipe[name]) for recipe in recipes}) > 1
+    }
+    cards = [course.outcome.checkpoint.card for course in courses]
+    rows["seconds of training"] = [f"{card.seconds:.1f}" for card in cards]
+    rows["validation pictures right"] = [
+        f"{100 * card.validation_accuracy:.2f} %" for card in cards
+    ]
+    head = "".join(
+        f"<th scope='col'><i style='background:{RUNS[number]}'></i>run {number + 1}, "
+        f"{datasets.named(course.recipe.dataset).title}</th>"
+        for number, course in enumerate(courses)
+    )
+    body = "".join(
+        f"<tr><th scope='row'>{name}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+        for name, values in rows.items()
+    )
+    return f"<table class='shape runs'><thead><tr><th></th>{head}</tr></thead>{body}</table>"
+
+
+def _written(value: object) -> str:
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)

@@ -1,0 +1,146 @@
+"""Lessons in processes of their own: who waits, who stops, who leaves, and what goes wrong."""
+
+import multiprocessing
+import time
+from dataclasses import replace
+
+import pytest
+
+from cnn import UserError, classroom
+from cnn.classroom import Classroom, Course
+from cnn.recipes import Recipe
+
+RECIPE = Recipe(dataset="synthetic", model="quick", epochs=0.2, batch_size=1_000)
+LONG = replace(RECIPE, epochs=5_000)
+
+
+@pytest.fixture(scope="module")
+def room():
+    return Classroom(1)
+
+
+@pytest.fixture(scope="module")
+def finished(room) -> Course:
+    course = Course(RECIPE)
+    for _ in room.attend(course):
+        assert course.under_way
+    return course
+
+
+def _begun(room, recipe=LONG):
+    """A lesson that has made its first steps, and what it goes on with."""
+    course = Course(recipe)
+    reports = room.attend(course)
+    while not course.curve:
+        next(reports)
+    return course, reports
+
+
+def test_a_course_ends_with_its_network_and_a_curve_of_both_splits(finished):
+    assert not finished.under_way
+    assert finished.name == "mine (Synthetic digits)"
+    assert finished.outcome.checkpoint.card.recipe["epochs"] == 0.2
+    assert {row["split"] for row in finished.curve} == {"training", "validation"}
+    steps = [row["step"] for row in finished.curve if row["split"] == "training"]
+    assert steps == sorted(set(steps)) and steps[0] == 1
+
+
+def test_a_course_that_goes_on_begins_where_the_other_ended(room, finished):
+    course = Course(replace(RECIPE, seed=1), before=finished)
+    for _ in room.attend(course):
+        pass
+    assert course.curve[: len(finished.curve)] == finished.curve
+    for axis in ("step", "second"):
+        values = [row[axis] for row in course.curve]
+        assert values == sorted(values)
+    assert course.curve[-1]["step"] == 2 * finished.curve[-1]["step"]
+
+
+def test_to_stop_keeps_what_was_learnt(room):
+    course, reports = _begun(room)
+    course.stop()
+    for _ in reports:
+        pass
+    assert course.outcome.checkpoint.card.dataset == "synthetic"
+    assert course.curve[-1]["step"] < 5_000
+
+
+def test_who_leaves_frees_the_seat_within_a_second(room):
+    course, reports = _begun(room)
+    start = time.monotonic()
+    reports.close()
+    assert time.monotonic() - start < 1
+    assert not course.under_way and course.outcome is None
+    assert _begun(room)[0].curve
+
+
+def test_who_comes_later_waits_and_is_told_how_long(room):
+    first, taught = _begun(room)
+    second = Course(RECIPE)
+    waiting = room.attend(second)
+    assert next(waiting) is None
+    assert (room.place(first), room.place(second)) == (0, 1)
+    assert room.wait(first) == 0 < room.wait(second)
+    taught.close()
+    for _ in waiting:
+        pass
+    assert second.outcome
+
+
+def test_a_line_too_long_is_said_so(room):
+    waiting = [room.attend(Course(LONG)) for _ in range(1 + classroom.MOST_WAITING)]
+    for one in waiting[::-1]:
+        next(one)
+    with pytest.raises(UserError, match="Too many"):
+        next(room.attend(Course(RECIPE)))
+    for one in waiting:
+        one.close()
+    assert _begun(room)[0].curve
+
+
+def test_a_run_that_dies_is_told_and_the_next_one_is_held(room):
+    course, reports = _begun(room)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(UserError, match="has ended this run"):
+        for _ in reports:
+            pass
+    assert not course.under_way
+    assert _begun(room)[0].curve
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (replace(LONG, batch_size=99_000), "Choose a smaller batch size"),
+        (replace(LONG, learning_rate=1_000, optimizer="sgd"), "learning rate below"),
+    ],
+)
+def test_a_fault_of_a_run_is_a_sentence_and_the_next_one_is_held(room, recipe, words):
+    with pytest.raises(UserError, match=words):
+        for _ in room.attend(Course(recipe)):
+            pass
+    assert _begun(room)[0].curve
+
+
+def test_estimates_are_measured_once(room):
+    first = list(room.estimates([RECIPE]))
+    assert first[-1][RECIPE] > 0
+    assert list(room.estimates([RECIPE])) == [first[-1]]
+
+
+def test_a_lent_gpu_carries_what_is_needed_to_keep_the_network():
+    lent = Classroom(1, classroom.abroad)
+    course = Course(LONG)
+    for report in lent.attend(course):
+        if report.progress:
+            course.stop()
+    assert course.outcome.checkpoint.card.dataset == "synthetic"
+
+
+def test_the_host_says_how_many_runs_there_are_at_once(monkeypatch):
+    monkeypatch.delenv("CNN_TRAIN_RUNS", raising=False)
+    assert classroom.seats() == 1
+    for given, seats in (("3", 3), ("0", 1), ("many", 1)):
+        monkeypatch.setenv("CNN_TRAIN_RUNS", given)
+        assert classroom.seats() == seats
