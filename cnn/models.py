@@ -362,11 +362,10 @@ def prepare(network: nn.Sequential, images: Tensor) -> None:
 
     `images` is float32 (N, C, H, W) in [0, 1]; a few thousand are enough.
     """
-    for stage in network:
+    for place, stage in enumerate(network):
         if isinstance(stage, Whitening):
-            stage.prepare(images)
+            stage.prepare(network[:place](images))
             return
-        images = stage(images)
 
 
 def parameters(network: nn.Module) -> int:

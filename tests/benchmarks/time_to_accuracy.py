@@ -1,0 +1,132 @@
+"""Seconds of training to an accuracy, and how many times another loop needs.
+
+    python tests/benchmarks/time_to_accuracy.py PRESET [--seeds 5] [--goal SHARE] [--averaged]
+        [--against SCRIPT]
+
+Runs the preset with seeds 0, 1, ..., the data in memory, and tests each network once. SCRIPT is
+started as `SCRIPT DATASET FOLDER --until GOAL` and prints lines with "seconds S test_accuracy A";
+its time is that of the first line at the goal. Then a few steps tell where the time goes. The
+goal is by default the number in the preset's name. Exits with 1 where the mean misses it.
+"""
+
+import argparse
+import dataclasses
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from cnn import datasets, evaluation, hardware, recipes, training
+from cnn.datasets import Splits
+from cnn.recipes import Recipe
+
+STEPS_LOOKED_AT = 40
+
+
+def one(recipe: Recipe, splits: Splits) -> tuple[float, float, float]:
+    """Seconds, test accuracy, and the accuracy averaged over views (or the same)."""
+    run = training.start(recipe, splits)
+    for _ in training.fit(run):
+        pass
+    answers = evaluation.logits(run.answering, splits.test.images)
+    accuracy = evaluation.measure(answers, splits.test.labels).accuracy
+    dataset = datasets.named(recipe.dataset)
+    averaged = evaluation.averaged_accuracy(run.answering, splits.test, dataset)
+    return run.seconds, accuracy, averaged or accuracy
+
+
+def phases(recipe: Recipe, splits: Splits) -> dict[str, float]:
+    """The share of each part of a step in the time of training."""
+    run = training.start(dataclasses.replace(recipe, epochs=1), splits)
+    spent: Counter[str] = Counter()
+
+    def timed(name: str, action: Callable) -> Callable:
+        def act(*arguments, **options):
+            begun = time.perf_counter()
+            done = action(*arguments, **options)
+            if run.device.type == "cuda":
+                torch.cuda.synchronize()
+            spent[name] += time.perf_counter() - begun
+            return done
+
+        return act
+
+    with ExitStack() as patched:
+        for name, owner, action in (
+            ("augmentation", training, "_batch"),
+            ("step", training, "_step"),
+            ("backward", torch.Tensor, "backward"),
+            ("optimizer", run.optimizer, "step"),
+        ):
+            patched.enter_context(patch.object(owner, action, timed(name, getattr(owner, action))))
+        for progress in training.fit(run):
+            if progress.step >= STEPS_LOOKED_AT:
+                break
+    spent["forward"] = spent.pop("step") - spent["backward"] - spent["optimizer"]
+    return {name: seconds / spent.total() for name, seconds in spent.items()}
+
+
+def other_side(script: str, dataset: str, goal: float) -> tuple[float, bool]:
+    """Seconds that the other loop trained, and whether it came to the goal."""
+    words = [sys.executable, script, dataset, str(datasets.folder()), "--until", str(goal)]
+    seconds, reached = 0.0, False
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            print(f"  {line.rstrip()}", flush=True)
+            found = re.search(r"seconds\s+([\d.]+)\s+test_accuracy\s+([\d.]+)", line)
+            if found:
+                seconds, reached = float(found[1]), float(found[2]) >= goal
+    return seconds, reached
+
+
+def spread(values: list[float]) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.fmean(values):.2f} ± {deviation:.2f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("preset")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--goal", type=float)
+    parser.add_argument("--averaged", action="store_true", help="the goal is the averaged one's")
+    parser.add_argument("--against", metavar="SCRIPT")
+    arguments = parser.parse_args()
+    recipe = recipes.preset(arguments.preset)
+    number = re.search(r"-([\d.]+)$", arguments.preset)
+    goal = arguments.goal or (float(number[1]) / 100 if number else 0.0)
+    torch.set_num_threads(hardware.cores())
+    splits = datasets.load(datasets.named(recipe.dataset), recipe.held_out)
+    print(f"{arguments.preset}, {hardware.describe(hardware.device())}", flush=True)
+    runs = []
+    for seed in range(arguments.seeds):
+        runs.append(one(dataclasses.replace(recipe, seed=seed), splits))
+        seconds, accuracy, averaged = runs[-1]
+        print(
+            f"  seed {seed}: {seconds:.2f} s, {accuracy:.2%}, {averaged:.2%} averaged", flush=True
+        )
+    seconds, *shares = (list(column) for column in zip(*runs, strict=True))
+    accuracy, averaged = (spread([100 * share for share in column]) for column in shares)
+    print(f"{spread(seconds)} s, {accuracy} %, {averaged} % averaged, n = {len(runs)}")
+    found = phases(recipe, splits)
+    print("of this: " + ", ".join(f"{name} {share:.0%}" for name, share in found.items()))
+    if arguments.against:
+        theirs, reached = other_side(arguments.against, recipe.dataset, goal)
+        ratio = theirs / statistics.fmean(seconds)
+        said = "," if reached else f" without {goal:.2%}, so more than"
+        print(f"{arguments.against}: {theirs:.1f} s{said} {ratio:.0f} times as long")
+    return int(statistics.fmean(shares[arguments.averaged]) < goal)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
