@@ -59,7 +59,7 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
             inside.tab(here, subject)
             models.tab(here, subject)
             train.tab(here, tabs)
-    return blocks.queue(max_size=40)
+    return blocks.queue(max_size=100, default_concurrency_limit=2)
 
 
 def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:

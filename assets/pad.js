@@ -7,6 +7,7 @@ const ink = pad.getContext("2d");
 const PEN = 0.062;
 const CLOSEST = 0.004;
 const RETRY_AFTER = 1000;
+const BUSY_FOR = 400;
 const POINTS_A_SECOND = 85;
 
 let strokes = [];
@@ -62,6 +63,9 @@ let asking = false;
 let unanswered = false;
 let lifted = false;
 
+const pause = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
+
+// Where many draw at once the server leaves out what is asked while the pen is down.
 async function ask() {
   unanswered = true;
   if (asking) return;
@@ -70,11 +74,15 @@ async function ask() {
     unanswered = false;
     const start = performance.now();
     try {
-      const answer = await server.look({ visit: props.token, strokes });
-      if (strokes.length) hear(answer, performance.now() - start);
+      const answer = await server.look({ visit: props.token, strokes, lifted: pointer === null });
+      if (answer.busy) {
+        part("words").textContent = "Many are drawing just now. Lift the pen to be answered.";
+        for (let waited = 0; waited < BUSY_FOR && pointer !== null; waited += 50) await pause(50);
+        unanswered = strokes.length > 0;
+      } else if (strokes.length) hear(answer, performance.now() - start);
     } catch {
       part("words").textContent = "The server does not answer. It is asked again in a moment.";
-      await new Promise((resume) => setTimeout(resume, RETRY_AFTER));
+      await pause(RETRY_AFTER);
       unanswered = strokes.length > 0;
     }
   }

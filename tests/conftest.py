@@ -80,17 +80,18 @@ def client(hosted):
 
 @pytest.fixture(scope="module")
 def pad(hosted):
-    """Asks the pad's own server function, as pad.js does: `pad(drawing)`."""
+    """Asks the pad's own server function, as pad.js does."""
     components = httpx.get(f"{hosted}config").json()["components"]
     own = next(c["id"] for c in components if "look" in c["props"].get("server_fns", []))
 
-    def look(drawing, token=None):
-        asked = {"visit": token, "strokes": drawing}
+    def look(drawing, token=None, lifted=True):
+        asked = {"visit": token, "strokes": drawing, "lifted": lifted}
         question = {"session_hash": "a", "component_id": own, "fn_name": "look", "data": asked}
         answer = httpx.post(
             f"{hosted}gradio_api/component_server/",
             content=json.dumps(question),
             headers={"Content-Type": "application/json"},
+            timeout=60,
         )
         answer.raise_for_status()
         return answer.json()

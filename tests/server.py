@@ -20,6 +20,13 @@ def running_app(log: TextIO | None = None, **place: str) -> Iterator[str]:
 
     `log` is a file for what it writes to stderr, `place` what its environment holds besides.
     """
+    with process(log, **place) as (address, _):
+        yield address
+
+
+@contextmanager
+def process(log: TextIO | None = None, **place: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The same; gives the process too."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -35,7 +42,7 @@ def running_app(log: TextIO | None = None, **place: str) -> Iterator[str]:
                 app.wait(0.1)
             except subprocess.TimeoutExpired:
                 continue
-        yield address
+        yield address, app
     finally:
         app.terminate()
         app.wait()

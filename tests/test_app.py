@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import gradio as gr
@@ -13,9 +15,9 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
 import app
-from cnn import UserError, checkpoints, handwriting
+from cnn import UserError, checkpoints, handwriting, hardware, prediction
 from cnn.datasets import CIFAR10
-from cnn.page import parts
+from cnn.page import draw, parts
 
 needs_data = pytest.mark.skipif(
     not Path(os.environ.get("CNN_DATA", "no folder")).is_dir(),
@@ -148,6 +150,36 @@ def test_the_pad_gets_bars_pixels_and_words(pad):
 @pytest.mark.parametrize("drawing", [None, 7, "7", [7], [["7"]], [[[1]]], [[[1, 2]]] * 1000])
 def test_the_pad_answers_nonsense_with_a_sentence(pad, drawing):
     assert pad(drawing)["fault"].endswith(".")
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Holds every answer to the pad back until the event is set."""
+    go = threading.Event()
+
+    def predict(*given):
+        go.wait(60)
+        return prediction.predict(*given)
+
+    monkeypatch.setattr(draw, "predict", predict)
+    yield go
+    go.set()
+
+
+def test_under_pressure_what_is_asked_within_a_stroke_is_dropped_and_what_ends_one_never(pad, held):
+    seven = handwriting.specimen(7)
+    with ThreadPoolExecutor(max_workers=60) as visitors:
+        count = hardware.cores() + draw.MOST_WAITING
+        lifted = [visitors.submit(pad, seven, lifted=True) for _ in range(count)]
+        live = []
+        while not any(answer.done() for answer in live):
+            live.append(visitors.submit(pad, seven, lifted=False))
+            wait(live, timeout=0.1)
+        assert {"busy": True} in [answer.result() for answer in live if answer.done()]
+        lifted.append(visitors.submit(pad, seven, lifted=True))
+        held.set()
+        assert all(answer.result()["label"] == "7" for answer in lifted)
+    assert pad(seven, lifted=False)["label"] == "7"
 
 
 def test_without_checkpoints_each_tab_says_which_command_makes_one(tmp_path):

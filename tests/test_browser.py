@@ -171,6 +171,23 @@ def test_the_chosen_network_answers_in_every_tab_and_only_for_who_chose_it(visit
     expect(another.locator(".source").first).to_contain_text("Network four-conv-norm")
 
 
+def test_a_busy_server_answers_when_the_pen_is_lifted(visit):
+    page = visit()
+    has_settled(page, "3")
+
+    def busy_within_strokes(route):
+        if json.loads(route.request.post_data)["data"]["lifted"]:
+            route.continue_()
+        else:
+            route.fulfill(json={"busy": True})
+
+    page.route(QUESTIONS, busy_within_strokes)
+    draw(page, 2, lift=False)
+    expect(page.locator(".headline .words").first).to_contain_text("Many are drawing")
+    page.mouse.up()
+    has_settled(page, "2")
+
+
 def test_a_photograph_is_answered_and_shown_as_the_network_sees_it(visit, photograph):
     page = visit(tab="Photo")
     page.locator(".frame input[type=file]").first.set_input_files(photograph)

@@ -1,7 +1,6 @@
 """The tab Draw: ten bars that follow the pen."""
 
-import threading
-
+import anyio.to_thread
 import gradio as gr
 
 from cnn import UserError, hardware, visualization
@@ -11,6 +10,8 @@ from cnn.page import parts
 from cnn.page.visit import Visit, choices, chooser
 from cnn.prediction import predict
 from cnn.preprocessing import digit_from_strokes
+
+MOST_WAITING = 16  # questions; with more than these only finished strokes are answered
 
 
 def tab(visit: gr.State, subject: gr.State) -> None:
@@ -30,9 +31,9 @@ def tab(visit: gr.State, subject: gr.State) -> None:
 
 
 def _pad(anybody: Visit) -> gr.HTML:
-    turns = threading.BoundedSemaphore(hardware.cores())
+    turns = anyio.CapacityLimiter(hardware.cores())
 
-    def look(question: dict) -> dict:
+    def answer(question: object) -> dict:
         try:
             token, drawing = question["visit"], question["strokes"]
             image = digit_from_strokes(drawing)
@@ -41,8 +42,13 @@ def _pad(anybody: Visit) -> gr.HTML:
         except UserError as error:
             return {"fault": str(error)}
         checkpoint = anybody.of(token).checkpoint(MNIST.name)
-        with turns:
-            return parts.answer(checkpoint.card, predict(checkpoint, image), image)
+        return parts.answer(checkpoint.card, predict(checkpoint, image), image)
+
+    async def look(question: object) -> dict:
+        lifted = isinstance(question, dict) and question.get("lifted")
+        if not lifted and turns.statistics().tasks_waiting >= MOST_WAITING:
+            return {"busy": True}
+        return await anyio.to_thread.run_sync(answer, question, limiter=turns)
 
     return parts.answer_panel(
         anybody.checkpoint(MNIST.name).card,
