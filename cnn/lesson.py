@@ -92,13 +92,22 @@ class Lesson:
         self.run = training.start(recipe, splits, origin=origin)
         self.limit = time_limit() if limit is None else limit
         self.stopped = False
+        self.fault: UserError | None = None
 
     def follow(self) -> Iterator[Progress]:
-        """Train and report, until the recipe ends, the time is up, or `stop` was called."""
+        """Train and report, until the recipe ends, the time is up, or `stop` was called.
+
+        Where the loss explodes it ends too, and goes back to what was learnt before, if anything.
+        """
         steps = training.fit(self.run)
         while not self.stopped and self.run.seconds < self.limit:
-            with hardware.threads(hardware.cores()):
-                progress = next(steps, None)
+            try:
+                with hardware.threads(hardware.cores()):
+                    progress = next(steps, None)
+            except UserError as fault:
+                if not self.run.step:
+                    raise
+                self.fault, progress = fault, None
             if progress is None:
                 break
             yield progress
@@ -155,6 +164,8 @@ class Lesson:
         )
 
     def _verdict(self) -> str:
+        if self.fault:
+            return f"{self.fault} What was learnt until step {self.run.step} is kept."
         verdict = review.drift(self.run.history)
         if self.run.step < self.run.steps and self.run.seconds >= self.limit:
             return f"Its time, {self.limit:.0f} s, was up. {verdict}"

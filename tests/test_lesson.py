@@ -43,6 +43,15 @@ def test_the_mistakes_are_wrong_and_the_surest_come_first(told):
     assert look.shares.tolist() == sorted(look.shares.tolist(), reverse=True)
 
 
+def test_a_lesson_whose_loss_explodes_ends_with_what_was_learnt_before():
+    held = Lesson(replace(RECIPE, optimizer="sgd", learning_rate=1_000.0, weight_decay=10.0))
+    *_, last = held.reports()
+    assert "learning rate below 1000" in last.outcome.verdict
+    assert 0 < held.run.step < held.run.steps
+    network = last.outcome.checkpoint.network
+    assert all(weights.isfinite().all() for weights in network.parameters())
+
+
 def test_the_same_eight_validation_pictures_are_watched(told):
     again = Lesson(RECIPE)
     watched = told[0].run.splits.validation[:8]
