@@ -17,6 +17,7 @@ from cnn.page import (
     parts,
     photo,
     probabilities,
+    sharing,
     train,
     visit,
 )
@@ -49,7 +50,9 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(cleaning.BETWEEN, cleaning.OLDEST),
     ) as blocks:
-        parts.masthead()
+        with gr.Row(elem_classes="door"):
+            parts.masthead()
+            share = sharing.button()
         subject = gr.State(parts.opening())
         here = visit.state(folder)
         with gr.Tabs() as tabs:
@@ -59,6 +62,7 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
             inside.tab(here, subject)
             models.tab(here, subject)
             train.tab(here, tabs)
+        sharing.connect(share, tabs, here, subject)
     return blocks.queue(max_size=100, default_concurrency_limit=2)
 
 

@@ -222,5 +222,20 @@ watch("network", () => {
   changed();
 });
 
-write(props.opening);
+// A drawing may come with the address: four letters a point, as strokes.py writes them.
+function shared() {
+  const text = (new URLSearchParams(location.search).get("drawing") || "").slice(0, 4000);
+  const share = (letters) => parseInt(letters, 36) / 1295;
+  return text
+    .split("-")
+    .map((stroke) => stroke.match(/[0-9a-z]{4}/g) || [])
+    .filter((stroke) => stroke.length)
+    .map((stroke) => stroke.map((at) => [share(at.slice(0, 2)), share(at.slice(2))]));
+}
+
+strokes = shared();
+lifted = strokes.length > 0;
+if (lifted) changed();
+else write(props.opening);
 trigger("arrive");
+addEventListener("opened", () => trigger("arrive"));

@@ -3,7 +3,11 @@
 A drawing is a sequence of strokes, a stroke a sequence of points (x, y), y down.
 """
 
+import re
+
 import numpy as np
+
+from cnn import UserError
 
 SIDE = 28
 BOX = 20
@@ -12,6 +16,8 @@ MIDDLE = (BOX - 1) / 2  # of the box, where a whole number is the middle of a pi
 PEN = 2.4  # pixels: the median width of the strokes in MNIST's training images
 SPECK = 0.05  # a stroke this much smaller than the largest is a slip of the pen
 MOST_POINTS = 512
+MOST_LETTERS = 4_000
+FINEST = 36**2 - 1  # steps from one side to the other in a drawing of letters
 PIXELS = np.stack([*np.meshgrid(np.arange(BOX), np.arange(BOX)), np.ones((BOX, BOX))])
 PIXELS = PIXELS.reshape(3, -1).astype(np.float32)  # x, y and 1 of each pixel of the box
 
@@ -53,6 +59,31 @@ def fitted(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
     return np.clip((width / 2 - distance) / softness + 0.5, 0, 1)
 
 
+def to_letters(strokes) -> str:
+    """Strokes in the unit square as text that an address can hold, at most 256 points or so.
+
+    Each point is four of 0-9 and a-z, two for x and two for y; "-" stands between strokes.
+    """
+    thinned = _thinned([_points(stroke) for stroke in strokes if len(stroke)], 256)
+    places = ((stroke.clip(0, 1) * FINEST).round().astype(int).ravel() for stroke in thinned)
+    return "-".join(
+        "".join(np.base_repr(place, 36).lower().zfill(2) for place in stroke) for stroke in places
+    )
+
+
+def from_letters(text: str) -> list[list[list[float]]]:
+    """The strokes that `to_letters` wrote; a `UserError` where it cannot have written the text."""
+    if len(text) > MOST_LETTERS or not re.fullmatch(r"([0-9a-z]{4})+(-([0-9a-z]{4})+)*", text):
+        raise UserError("The drawing in this link is not whole. Copy the link again.")
+    return [
+        [
+            [int(point[:2], 36) / FINEST, int(point[2:], 36) / FINEST]
+            for point in re.findall("....", stroke)
+        ]
+        for stroke in text.split("-")
+    ]
+
+
 def _points(stroke) -> np.ndarray:
     """A stroke as (P, 2) float64 with at least two points: a single one stands twice."""
     points = np.asarray(stroke, np.float64).reshape(-1, 2)
@@ -68,9 +99,9 @@ def _without_specks(strokes: list[np.ndarray]) -> list[np.ndarray]:
     return [s for s, extent in zip(strokes, extents, strict=True) if extent >= smallest]
 
 
-def _thinned(strokes: list[np.ndarray]) -> list[np.ndarray]:
-    """The same lines in about MOST_POINTS points, for the distances cost time by the point."""
-    share = MOST_POINTS / sum(map(len, strokes))
+def _thinned(strokes: list[np.ndarray], most: int = MOST_POINTS) -> list[np.ndarray]:
+    """The same lines in about `most` points, for the distances cost time by the point."""
+    share = most / sum(map(len, strokes))
     if share >= 1:
         return strokes
     return [_evenly(stroke, max(2, round(len(stroke) * share))) for stroke in strokes]

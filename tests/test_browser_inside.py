@@ -46,6 +46,7 @@ def changes(page, picture):
 def test_on_opening_there_is_a_digit_to_look_into(inside):
     page = inside()
     expect(page.locator(".glance .label").first).to_have_text("3")
+    page.locator(".counted").scroll_into_view_if_needed()
     expect(page.locator(".counted img")).to_be_visible()
     expect(page.locator("#shape tfoot")).to_contain_text("together")
 

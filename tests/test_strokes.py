@@ -3,7 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from cnn.strokes import BOX, PEN, ink
+from cnn import UserError, handwriting
+from cnn.strokes import BOX, MOST_LETTERS, PEN, from_letters, ink, to_letters
 
 TURN = np.linspace(0, 2 * np.pi, 100)
 RING = np.stack([0.6 * np.cos(TURN), np.sin(TURN)], 1)
@@ -129,3 +130,26 @@ def test_a_digit_takes_half_a_millisecond_and_a_long_scribble_five():
     slack = 3  # for a busy machine
     assert fastest([RING]) < 0.5e-3 * slack
     assert fastest([scribble]) < 5e-3 * slack
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_a_drawing_looks_the_same_after_it_went_through_a_link(digit):
+    drawn = handwriting.specimen(digit)
+    text = to_letters(drawn)
+    assert len(text) < 1_200 and text.replace("-", "").isalnum()
+    assert np.abs(ink(from_letters(text)) - ink(drawn)).max() < 0.1
+    assert len(from_letters(text)) == len(drawn)
+
+
+def test_a_very_long_drawing_still_fits_a_link():
+    scribble = np.random.default_rng(0).random((50, 1000, 2)).tolist()
+    assert len(to_letters(scribble)) < MOST_LETTERS
+    assert len(from_letters(to_letters(scribble))) == 50
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "abc", "ABCD", "abcd-", "abcd--abcd", "äbcd", "0" * 8000]
+)
+def test_letters_that_are_no_drawing_are_refused_in_words(text):
+    with pytest.raises(UserError, match="not whole"):
+        from_letters(text)

@@ -1,0 +1,56 @@
+"""A link to what one sees: tab, network and drawing are in its address, and nowhere else."""
+
+import time
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from cnn import strokes
+from cnn.page import parts
+from cnn.page.parts import Subject
+from cnn.page.visit import Visit
+
+
+def button() -> gr.HTML:
+    """The button that copies the link."""
+    return gr.HTML(
+        html_template="<p class='share'><span role='status'></span>"
+        "<button>Copy a link to this</button></p>",
+        js_on_load=parts.asset("share.js"),
+        apply_default_css=False,
+        opened=False,
+    )
+
+
+def connect(share: gr.HTML, tabs: gr.Tabs, visit: gr.State, subject: gr.State) -> None:
+    """Let the button copy, and a link that somebody opens show what stood in it."""
+
+    def copy(visit: Visit, subject: Subject) -> dict:
+        return gr.update(value={"query": _query(visit, subject), "at": time.time()})
+
+    def restore(visit: Visit, subject: Subject, event: gr.EventData) -> tuple:
+        with parts.toast():
+            if event.network:
+                visit.choose(str(event.network))
+            if event.drawing:
+                subject = parts.drawing(strokes.from_letters(str(event.drawing)))
+        known = event.tab in [tab.id for tab in tabs.children]
+        return (
+            visit,
+            subject,
+            gr.Tabs(selected=event.tab if known else None),
+            gr.update(opened=True),
+        )
+
+    quick = {"queue": False, **parts.QUIET}
+    share.click(copy, [visit, subject], share, **quick)
+    share.arrive(restore, [visit, subject], [visit, subject, tabs, share], **quick)
+
+
+def _query(visit: Visit, subject: Subject) -> str:
+    found = {}
+    if (network := visit.chosen(subject.dataset)) in visit.shipped:
+        found["network"] = network
+    if subject.strokes:
+        found["drawing"] = strokes.to_letters(subject.strokes)
+    return urlencode(found)
