@@ -42,9 +42,8 @@ def connect(share: gr.HTML, tabs: gr.Tabs, visit: gr.State, subject: gr.State) -
             gr.update(opened=True),
         )
 
-    quick = {"queue": False, **parts.QUIET}
-    share.click(copy, [visit, subject], share, **quick)
-    share.arrive(restore, [visit, subject], [visit, subject, tabs, share], **quick)
+    share.click(copy, [visit, subject], share, queue=False, **parts.QUIET)
+    share.arrive(restore, [visit, subject], [visit, subject, tabs, share], **parts.QUIET)
 
 
 def _query(visit: Visit, subject: Subject) -> str:
