@@ -26,11 +26,9 @@ def shift(images: Tensor, generator: Generator, furthest: int = 4, mode: str = "
     count, channels, height, width = images.shape
     padded = functional.pad(images, (furthest,) * 4, mode=mode)
     down, right = torch.randint(0, 2 * furthest + 1, (2, count), generator=generator)
-    rows = (down.view(-1, 1) + torch.arange(height)).to(images.device)
-    columns = (right.view(-1, 1) + torch.arange(width)).to(images.device)
-    chosen = torch.arange(count, device=images.device).view(-1, 1, 1)
-    moved = padded.permute(0, 2, 3, 1)[chosen, rows.unsqueeze(2), columns.unsqueeze(1)]
-    return moved.permute(0, 3, 1, 2)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, C, down, right, H, W), a view
+    down, right = down.to(images.device), right.to(images.device)
+    return windows[torch.arange(count, device=images.device), :, down, right]
 
 
 def nudge(images: Tensor, generator: Generator) -> Tensor:

@@ -287,10 +287,8 @@ PRESETS: dict[str, Recipe] = {
     "cifar10-three-conv-wide": _THREE_CONV_WIDE,
     "mnist-98": replace(_QUICK_DIGITS, epochs=0.42),
     "mnist-99": _QUICK_DIGITS,
-    "mnist-99.4": replace(_QUICK_DIGITS, epochs=4, augmentation=("nudge",), held_out=1_000),
-    "mnist-99.5": replace(
-        _QUICK_DIGITS, epochs=9, augmentation=("warp",), average=0.99, held_out=1_000
-    ),
+    "mnist-99.4": replace(_QUICK_DIGITS, epochs=2.8, augmentation=("warp",)),
+    "mnist-99.5": replace(_QUICK_DIGITS, epochs=5, augmentation=("warp",), held_out=1_000),
     "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4),
     "cifar10-74": replace(_QUICK_PHOTOS, epochs=1.2),
     "cifar10-78": _QUICK_PHOTOS,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnn import optimization, training
+from cnn import optimization, recipes, training
 from cnn.recipes import Recipe
 
 MUON = Recipe(optimizer="muon", learning_rate=0.2, momentum=0.6, weight_decay=0.1)
@@ -49,3 +49,27 @@ def test_muon_leaves_frozen_weights_alone_and_learns_synthetic_digits():
     *_, last = training.fit(run)
     assert torch.equal(run.network.whiten.weight, filters)
     assert last.validation_accuracy >= 0.9
+
+
+@pytest.mark.parametrize("name", recipes.OPTIMIZERS)
+def test_batch_norms_biases_have_their_own_learning_rate_and_the_same_decay(name):
+    recipe = Recipe(optimizer=name, learning_rate=0.5, norm_rate=4.0, weight_decay=0.2)
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    others, biases = optimization.optimizer(network, recipe).param_groups
+    assert biases["params"] == [network[1].bias]
+    assert len(others["params"]) == 3
+    assert (others["highest"], biases["highest"]) == (0.5, 2.0)
+    assert biases["weight_decay"] * biases["highest"] == others["weight_decay"] * 0.5
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
+def test_decay_pulls_weights_towards_zero(name):
+    sizes = []
+    for decay in (0.0, 0.5):
+        dense = nn.Linear(4, 3, bias=False)
+        nn.init.ones_(dense.weight)
+        recipe = Recipe(optimizer=name, weight_decay=decay)
+        gradients = torch.full((3, 12), 1e-3)
+        optimizer = optimization.optimizer(dense, recipe)
+        sizes.append(_stepped(optimizer, dense.weight, gradients).norm())
+    assert sizes[1] < sizes[0] - 1e-3

@@ -111,6 +111,17 @@ def test_loss_and_accuracy_are_means_over_the_whole_epoch():
     assert last.train_accuracy == pytest.approx(whole.accuracy)
 
 
+def test_smoothed_labels_ask_a_little_of_every_class():
+    recipe = replace(STANDING_STILL, batch_size=500, epochs=1, label_smoothing=0.3)
+    run = _start(recipe)
+    run.precision = torch.float32
+    *_, last = training.fit(run)
+    train = run.splits.train
+    said = evaluation.logits(run.network, train.images).log_softmax(1)
+    asked = 0.7 * torch.nn.functional.one_hot(train.labels, 10) + 0.03
+    assert last.train_loss == pytest.approx(-(asked * said).sum(1).mean().item(), abs=1e-5)
+
+
 def test_every_epoch_begins_its_means_anew(finished):
     _, reports = finished
     ends = [report for report in reports if report.validation_loss is not None]
