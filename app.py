@@ -34,6 +34,7 @@ LAUNCH = {
     "show_error": False,
     "run_history": False,
     "enable_monitoring": False,
+    "state_session_capacity": 1000,
 }
 
 HOST = {

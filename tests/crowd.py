@@ -88,7 +88,9 @@ class Visitor:
     async def call(self, endpoint: str, *data: object) -> object:
         """Use a named endpoint, as a program does; gives what it returns."""
         at = f"/gradio_api/call/{endpoint}"
-        event = json.loads(await self.ask(at, {"data": data}))["event_id"]
+        event = json.loads(await self.ask(at, {"data": data, "session_hash": self.session}))[
+            "event_id"
+        ]
         events = (await self.ask(f"{at}/{event}")).decode().split("\n\n")
         kind, answer = (
             events[-2].split("\n")[:2] if events[-1] == "" else events[-1].split("\n")[:2]

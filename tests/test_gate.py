@@ -4,10 +4,13 @@ import http.server
 import os
 import re
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from gradio.state_holder import StateHolder
 from server import running_app
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
@@ -291,3 +294,19 @@ def test_the_examples_outlive_every_sweep(hosted):
     uploads = Path(os.environ["GRADIO_TEMP_DIR"])
     before = {path for path in uploads.rglob("*") if path.suffix == ".jpg"}
     assert len(before) == 8
+
+
+def test_who_has_left_is_forgotten_and_who_is_here_is_not():
+    visits = StateHolder()
+    now = datetime(2026, 1, 1)
+    for name, closed, kept, idle in (
+        ("here", False, {1: "a network"}, 3600),
+        ("just closed", True, {1: "a network"}, 60),
+        ("left", True, {1: "a network"}, 3600),
+        ("asked once", False, {}, 60),
+    ):
+        state = SimpleNamespace(is_closed=closed, state_data=kept, state_components=[])
+        visits.session_data[name] = state
+        visits.time_last_used[name] = now - timedelta(seconds=idle)
+    cleaning.forget(visits, now)
+    assert list(visits.session_data) == ["here", "just closed"]

@@ -10,6 +10,7 @@ memory grew by more than 50 MB, or threads, descriptors or files increased.
 
 import argparse
 import asyncio
+import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -72,6 +73,8 @@ async def stay(address: str, page: Page, photo: bytes, asked: Asked, number: int
                     await visitor.call("attribution", "3", "grad-cam", digit, None, None)
                 case 8:
                     await visitor.ask("/config")
+                case 9:
+                    visitor.session = secrets.token_hex(6)  # as if it were somebody else
                 case _:
                     await look(visitor, page, digit, event % 3 == 0, asked)
         except Exception as fault:  # whatever goes wrong is counted
