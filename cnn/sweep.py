@@ -93,8 +93,8 @@ def sample(base: Recipe, varied: Mapping[str, list | tuple], count: int) -> list
 
 def trials(combinations: Iterable, seeds: int, folds: int) -> list[Trial]:
     """Each combination with as many seeds from its own upwards, and with every fold."""
-    if folds == 1:
-        raise UserError("One fold leaves nothing to learn from. Choose 2 or more, or 0 for none.")
+    if folds < 0 or folds == 1:
+        raise UserError(f"{folds} folds cannot be learnt from. Choose 2 or more, or 0 for none.")
     return [
         Trial(one, replace(recipe, seed=recipe.seed + seed), fold, folds)
         for one, recipe in combinations
@@ -203,11 +203,16 @@ def _columns(like: Trial) -> list[str]:
 
 def _append(table: Path, row: dict[str, str], like: Trial) -> None:
     is_new = not table.exists()
-    with table.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _columns(like))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+    try:
+        with table.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, _columns(like))
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+    except OSError as fault:
+        raise UserError(
+            f"{str(table)!r} cannot be written ({fault}). Free some space or name another file."
+        ) from fault
 
 
 def summary(trials: Sequence[Trial], table: Path) -> list[dict[str, Any]]:

@@ -85,6 +85,13 @@ def test_a_sweep_survives_a_bad_run_and_goes_on_where_it_was_left(tmp_path, caps
     assert "0.01" in out[1] and "±" in out[1]
 
 
+@pytest.mark.parametrize("flag", ["--seeds=0", "--processes=-1", "--random=0", "--folds=1"])
+def test_numbers_that_make_no_sweep_are_refused(flag, tmp_path, capsys):
+    table = tmp_path / "sweep.csv"
+    assert main(["sweep", "--vary", "epochs=1", flag, "--output", str(table)]) == 2
+    assert "Choose" in capsys.readouterr().err and not table.exists()
+
+
 def test_a_table_of_another_sweep_is_left_as_it_was(tmp_path):
     (tmp_path / "other.csv").write_text("name,value\n")
     trials = sweep.trials(sweep.grid(BASE, {"epochs": [1.0]}), seeds=1, folds=0)

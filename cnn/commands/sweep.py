@@ -34,8 +34,9 @@ def add(commands) -> None:
 
 def _sweep(arguments: argparse.Namespace) -> None:
     for name in ("random", "seeds", "processes"):
-        if (getattr(arguments, name) or 1) < 1:
-            raise UserError(f"There are no {getattr(arguments, name)} {name}. Choose 1 or more.")
+        count = getattr(arguments, name)
+        if count is not None and count < 1:
+            raise UserError(f"--{name} cannot be {count}. Choose 1 or more.")
     base, varied = parts.recipe(arguments), sweep.choices(arguments.vary)
     if arguments.random:
         combinations = sweep.sample(base, varied, arguments.random)

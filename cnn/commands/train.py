@@ -38,22 +38,23 @@ def add(commands) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     if arguments.output.is_dir():
         raise UserError(f"{str(arguments.output)!r} is a folder. Name a file to write.")
-    with _interruptible() as interrupted:
-        with distributed.joined():
-            with distributed.in_turn():
-                run = _begun(arguments)
-            distributed.spread(run)
-            first = not distributed.rank()
-            if first:
-                checkpoints.require_place(arguments.output, run.answering)
-            fault = _followed(run, _readers(arguments, run) if first else [], interrupted)
-        if fault and not (first and run.step):
-            raise fault
-        if first:
-            _finish(arguments, run, fault)
+    with distributed.joined():
+        with distributed.in_turn():
+            run = _begun(arguments)
+        distributed.spread(run)
+        with _interruptible() as interrupted:
+            if not distributed.rank():
+                _lead(arguments, run, interrupted)
+            elif fault := _followed(run, [], interrupted):
+                raise fault
 
 
-def _finish(arguments: argparse.Namespace, run: Run, fault: UserError | None) -> None:
+def _lead(arguments: argparse.Namespace, run: Run, interrupted: list[int]) -> None:
+    """Follow the run, report, and keep what was learnt, whatever ended it."""
+    checkpoints.require_place(arguments.output, run.answering)
+    fault = _followed(run, _readers(arguments, run), interrupted)
+    if fault and not run.step:
+        raise fault
     checkpoint = training.conclude(run)
     _keep(arguments.output, checkpoint)
     if fault:
