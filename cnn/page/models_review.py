@@ -16,8 +16,8 @@ CONFUSED = (
     "the brighter another cell, the more often that mistake. Click a cell to see its pictures."
 )
 SURENESS = (
-    "At the left each class's share of right answers. At the right the pictures by how sure the "
-    "network was of them: where a bar ends at the dashed line, sure and right are the same."
+    "First each class's share of right answers. Then the pictures by how sure the network was of "
+    "them: where a bar ends at the dashed line, to be sure and to be right are the same."
 )
 EXAMPLES = (
     "Pictures that the network never learnt from: what each is, and below it what the network "
