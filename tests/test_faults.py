@@ -1,0 +1,114 @@
+"""Killed at any moment, or out of space: nothing that was there is lost, the next start works."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hostile
+import learner
+import pytest
+
+from cnn import UserError, checkpoints, downloads, resumption, training
+from cnn.checkpoints import Checkpoint
+
+ROOT = Path(__file__).parents[1]
+
+SAVE = """
+import sys
+from cnn import checkpoints
+checkpoint = checkpoints.load(sys.argv[1])
+while True:
+    checkpoints.save(sys.argv[1], checkpoint)
+    print("saved", flush=True)
+"""
+DOWNLOAD = """
+import sys, time
+from pathlib import Path
+from cnn import downloads
+with downloads.alone(Path(sys.argv[1])) as beside:
+    (beside / "half").write_bytes(b"half")
+    print("half", flush=True)
+    time.sleep(600)
+"""
+PUT_ASIDE = """
+import sys
+sys.path.insert(0, "tests")
+import learner
+from cnn import resumption, training
+run = training.start(learner.RECIPE, learner.few(), learner.CPU)
+next(training.fit(run))
+while True:
+    resumption.put_aside(run, sys.argv[1])
+    print("aside", flush=True)
+"""
+
+
+def killed(script, path, after):
+    """Run a script on a path, and kill it when it has printed so many lines."""
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(after):
+            assert process.stdout.readline()
+        process.kill()
+
+
+@pytest.fixture
+def honest(tmp_path):
+    path = tmp_path / "mnist.safetensors"
+    path.write_bytes(hostile.checkpoint())
+    return path
+
+
+def test_killed_while_saving_the_checkpoint_is_whole(honest):
+    killed(SAVE, honest, after=40)
+    assert checkpoints.default(honest.parent, "mnist").card.model == "two-conv"
+    assert checkpoints.available(honest.parent) == [honest]
+    checkpoints.save(honest, checkpoints.load(honest))
+
+
+def test_killed_while_downloading_the_next_one_finds_a_clean_folder(tmp_path):
+    killed(DOWNLOAD, tmp_path, after=1)
+    with downloads.alone(tmp_path) as beside:
+        assert list(beside.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_killed_while_putting_a_run_aside_it_is_taken_up(tmp_path):
+    killed(PUT_ASIDE, tmp_path / "run", after=20)
+    run = training.start(learner.RECIPE, learner.few(), learner.CPU)
+    resumption.take_up(run, tmp_path / "run")
+    assert run.step > 0
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory):
+    """A disk of 64 kB."""
+    place = tmp_path_factory.mktemp("disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    with contextlib.suppress(FileNotFoundError):
+        if os.name == "posix" and subprocess.run(mount, capture_output=True).returncode == 0:
+            yield place
+            subprocess.run(["umount", str(place)], check=True)
+            return
+    pytest.skip("no small disk may be mounted here")
+
+
+def test_on_a_full_disk_the_earlier_checkpoint_stays(small_disk, honest):
+    whole = checkpoints.load(honest)
+    small = Checkpoint(whole.network[:1], whole.card)
+    kept = small_disk / "kept.safetensors"
+    checkpoints.save(kept, small)
+    before = kept.read_bytes()
+    with pytest.raises(UserError, match="Free some space"):
+        checkpoints.save(kept, whole)
+    assert kept.read_bytes() == before
+    assert list(small_disk.iterdir()) == [kept]
+
+
+def test_on_a_full_disk_a_run_is_not_put_aside_and_says_so(small_disk):
+    run = training.start(learner.RECIPE, learner.few(), learner.CPU)
+    with pytest.raises(UserError, match="Free some space"):
+        resumption.put_aside(run, small_disk / "run")
+    assert list(small_disk.iterdir()) == []
