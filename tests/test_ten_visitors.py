@@ -21,19 +21,15 @@ class Session:
         self.api, self.hash = f"{address}gradio_api", secrets.token_hex(6)
         self.config = httpx.get(f"{address}config").json()
 
-    def event(self, kind: str, name: str) -> dict:
-        """The dependency that a component's event starts; `kind` is the component's type or id."""
+    def events(self, kind: str, name: str) -> list[dict]:
+        """What a component's event starts; `kind` is the component's type or id."""
         ids = {
             part["id"]
             for part in self.config["components"]
             if kind in (part["type"], part["props"].get("id"))
         }
         events = self.config["dependencies"]
-        return next(e for e in events if any(a in ids and b == name for a, b in e["targets"]))
-
-    def after(self, dependency: dict) -> list[dict]:
-        """Those that the page starts when it is done."""
-        return [e for e in self.config["dependencies"] if e["trigger_after"] == dependency["id"]]
+        return [e for e in events if any(a in ids and b == name for a, b in e["targets"])]
 
     def ask(self, dependency: dict, *data) -> list:
         """Start it with values for its inputs, `None` where the session holds them."""
@@ -62,12 +58,12 @@ def seen(hosted) -> list[tuple[str, str]]:
 
     def look_inside(digit: int) -> tuple[str, str]:
         session = Session(hosted)
-        session.ask(session.event("html", "stroke_end"), handwriting.specimen(digit))
-        look = session.event("inside", "select")
+        session.ask(session.events("html", "stroke_end")[0], handwriting.specimen(digit))
+        look, *views = session.events("inside", "select")
         together.wait(60)
         glance = session.ask(look)[0]
-        number = next(e for e in session.after(look) if len(e["outputs"]) == 7)
-        return glance, session.ask(number, None, None, "conv1", 3)[-1]
+        number = next(e for e in views if len(e["outputs"]) == 7)
+        return glance, session.ask(number, None, None, None, 3)[-1]
 
     with concurrent.futures.ThreadPoolExecutor(VISITORS) as visitors:
         return list(visitors.map(look_inside, range(VISITORS)))

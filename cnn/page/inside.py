@@ -49,6 +49,7 @@ def tab(visit: gr.State, subject: gr.State) -> None:
             network = gr.Dropdown([], label="Network", elem_classes="choice", min_width=200)
         asked = [subject, visit]
         stage, sheet, follow = _maps(asked)
+        at_first = gr.State(FILTERS)
         label, pixels = _pixels(asked)
         shape = _shape(asked)
         _endpoints(shipped)
@@ -71,12 +72,12 @@ def tab(visit: gr.State, subject: gr.State) -> None:
         )
 
     first = [glance, network, stage, sheet, label]
-    looked = shown.select(look, asked, first, **parts.QUIET)
+    shown.select(look, asked, first, **parts.QUIET)
     chosen = network.input(choose, [*asked, network], first, **parts.QUIET)
-    for done in (looked, chosen):
+    for begun in (shown.select, chosen.then):  # all at once: each waits for nobody
         for draw, inputs, outputs in (pixels, shape):
-            done.then(draw, inputs, outputs, **parts.QUIET)
-        follow(done.then)
+            begun(draw, inputs, outputs, **parts.QUIET)
+        follow(begun, at_first)
 
 
 def _maps(asked: list) -> tuple:
@@ -90,7 +91,7 @@ def _maps(asked: list) -> tuple:
             label="a scale for each map", container=False, elem_classes="switch", min_width=200
         )
     sheet = parts.picture("The filters, or the maps of a stage, a tile each", "sheet")
-    number, follow = inside_number.view([*asked, stage])
+    number, follow = inside_number.view(asked, stage)
 
     def draw(subject: Subject, visit: Visit, stage: str, each: bool) -> Image:
         with parts.toast():
@@ -105,7 +106,7 @@ def _maps(asked: list) -> tuple:
     gr.on([stage.input, each.input], draw, [*asked, stage, each], sheet, **parts.QUIET)
     picked = sheet.select(pick, [*asked, stage], number, **parts.QUIET)
     for changed in (stage.input, picked.then):
-        follow(changed)
+        follow(changed, stage)
     return stage, sheet, follow
 
 
@@ -141,17 +142,20 @@ def _pixels(asked: list) -> tuple:
             opacity = gr.Slider(0, 1, 0.8, step=0.05, label="Opacity")
             words = gr.HTML(apply_default_css=False)
 
-    def draw(subject: Subject, visit: Visit, method: str, label: str, opacity: float) -> tuple:
+    def draw(
+        subject: Subject, visit: Visit, method: str, label: str | None, opacity: float
+    ) -> tuple:
         with parts.toast():
             checkpoint = visit.checkpoint(subject.dataset)
+            label = label or predict(checkpoint, subject.views).label
             counted = _counted(checkpoint, subject, method, label)
         said = f"<p class='museum'>{METHODS[method].meaning} {METHODS[method].pitfall}</p>"
         return visualization.overlay(subject.image[0], counted, opacity), said
 
-    drawn = draw, [*asked, method, label, opacity], [shown, words]
-    changes = [method.input, label.input, opacity.release]
-    gr.on(changes, *drawn, trigger_mode="always_last", **parts.QUIET)
-    return label, drawn
+    changes, chosen = [method.input, label.input, opacity.release], [*asked, method, label, opacity]
+    gr.on(changes, draw, chosen, [shown, words], trigger_mode="always_last", **parts.QUIET)
+    likeliest = gr.State(None)
+    return label, (draw, [*asked, method, likeliest, opacity], [shown, words])
 
 
 def _counted(checkpoint: Checkpoint, subject: Subject, method: str, label: str) -> Tensor:

@@ -18,7 +18,7 @@ FILTERS = "filters"
 SEARCH = {
     "show_progress": "full",
     "concurrency_limit": 1,
-    "concurrency_id": "review",
+    "concurrency_id": "excitement",
     "api_visibility": "private",
 }
 CLOSER = (
@@ -37,7 +37,7 @@ EXCITED = (
 NO_FILTER = "No single filter made these maps. Choose a stage that one convolution leads to."
 
 
-def view(asked: list) -> tuple[gr.Number, Callable]:
+def view(asked: list, stage: gr.Radio) -> tuple[gr.Number, Callable]:
     """Add the view; gives the choice of filters, and what lets it follow an event."""
     parts.heading("One number", CLOSER)
     with gr.Row(elem_classes="controls numbers"):
@@ -93,16 +93,18 @@ def view(asked: list) -> tuple[gr.Number, Callable]:
             return parts.refusal(error), gr.update(visible=False)
         return "", gr.update(value=pictures, visible=pictures is not None)
 
-    def after(done: Callable) -> None:
-        followed = done(follow, [*asked, number], outputs, **parts.QUIET)
-        followed.then(excite, [*asked, number], [state, nine], **SEARCH, show_progress_on=state)
+    def after(done: Callable, stage: gr.Radio | gr.State) -> None:
+        now = [*asked, stage, number]
+        followed = done(follow, now, outputs, **parts.QUIET)
+        followed.then(excite, now, [state, nine], **SEARCH, show_progress_on=state)
 
+    placed = [*asked, stage, *places]
     for clicked, place in ((source, over), (made, on)):
-        moved = clicked.select(place, [*asked, *places], [row, column], **parts.QUIET)
-        moved.then(follow, [*asked, *places], outputs, **parts.QUIET)
+        moved = clicked.select(place, placed, [row, column], **parts.QUIET)
+        moved.then(follow, placed, outputs, **parts.QUIET)
     for typed in (row, column):
-        typed.input(follow, [*asked, *places], outputs, **parts.QUIET)
-    after(number.input)
+        typed.input(follow, placed, outputs, **parts.QUIET)
+    after(number.input, stage)
     return number, after
 
 

@@ -65,11 +65,11 @@ def tab(visit: gr.State, subject: gr.State) -> None:
         )
 
     outputs = [table, network, temperature, mark, sums]
-    looked = shown.select(look, [subject, visit], outputs, **parts.QUIET)
+    shown.select(look, [subject, visit], outputs, **parts.QUIET)
     chosen = network.input(choose, [subject, visit, network], outputs, **parts.QUIET)
     pressed = table.select(press, [subject, visit], outputs, **parts.QUIET)
-    for done in (looked, chosen, pressed):
-        done.then(*centred, **parts.QUIET)
+    for begun in (shown.select, chosen.then, pressed.then):
+        begun(*centred, **parts.QUIET)
 
 
 def _opinions(
