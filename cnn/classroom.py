@@ -16,6 +16,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import torch
+
 from cnn import UserError, datasets, lesson
 from cnn.checkpoints import Checkpoint
 from cnn.lesson import Lesson, Outcome, Report
@@ -146,7 +148,11 @@ class Classroom:
                     course.stopped = False
 
     def _borrowed(self, course: Course) -> Iterator[Report | None]:
-        """Follow a lesson that cannot be told to stop, and finish it here where it must."""
+        """Follow a lesson that cannot be told to stop, and finish it here where it must.
+
+        Its process begins as a copy of this one, so the pictures are loaded here.
+        """
+        lesson.pictures(course.recipe)
         with contextlib.closing(self._lent(course.recipe, course.origin)) as reports:
             for report in reports:
                 yield report
@@ -154,7 +160,7 @@ class Classroom:
                     break
             else:
                 return
-        here = Lesson(course.recipe, origin=course.origin)
+        here = Lesson(course.recipe, origin=course.origin, device=torch.device("cpu"))
         here.take_up(report)
         yield Report(filters=here.filters(), look=here.look(), outcome=here.finish())
 
@@ -260,11 +266,16 @@ def _teach(visitor: Connection) -> None:
 
 
 def _let_others_first() -> None:
-    """Take the processor last and, where memory ends, be the first to go."""
+    """Take the processor last, half of the memory at most, and be the first to go where it ends."""
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(ImportError):  # as on Windows
+        import resource
+
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
 
 
 def _do(visitor: Connection, what: str, recipe: Recipe, origin: Checkpoint | None = None) -> None:

@@ -78,7 +78,8 @@ def time_limit() -> float:
 class Lesson:
     """One run, from its first step, or from the weights of `origin`, to the checkpoint.
 
-    `loading` hears the share of the pictures downloaded, where they are not there yet.
+    `loading` hears the share of the pictures downloaded, where they are not there yet. `device`
+    is the fastest there is unless given.
     """
 
     def __init__(
@@ -87,9 +88,9 @@ class Lesson:
         limit: float | None = None,
         origin: Checkpoint | None = None,
         loading: Callable[[float], object] | None = None,
+        device: torch.device | None = None,
     ):
-        splits = _splits(recipe.dataset, recipe.held_out, loading)
-        self.run = training.start(recipe, splits, origin=origin)
+        self.run = training.start(recipe, pictures(recipe, loading), device, origin)
         self.limit = time_limit() if limit is None else limit
         self.stopped = False
         self.fault: UserError | None = None
@@ -175,11 +176,12 @@ class Lesson:
 _loaded: dict[tuple[str, int | None], Splits] = {}
 
 
-def _splits(dataset: str, held_out: int | None, loading: Callable | None) -> Splits:
-    if (dataset, held_out) not in _loaded:
-        splits = datasets.load(datasets.named(dataset), held_out, loading)
-        _loaded[dataset, held_out] = splits
-    return _loaded[dataset, held_out]
+def pictures(recipe: Recipe, loading: Callable[[float], object] | None = None) -> Splits:
+    """What a recipe learns from, loaded once a process; `loading` is that of `datasets.load`."""
+    key = recipe.dataset, recipe.held_out
+    if key not in _loaded:
+        _loaded[key] = datasets.load(datasets.named(recipe.dataset), recipe.held_out, loading)
+    return _loaded[key]
 
 
 def describe(progress: Progress) -> str:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from server import ROOT
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -124,3 +125,14 @@ def test_every_picture_of_a_review_can_be_saved_as_png_and_is_described(reviewed
         assert picture.get_attribute("src").endswith(".png")
         assert len(picture.get_attribute("alt")) > 10
     assert page.locator("a.saved[download$='.png']").count() == 2
+
+
+def test_an_uploaded_network_is_the_visitors_own_and_a_bad_one_is_told(models, tmp_path):
+    page = models()
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no network at all")
+    upload = page.locator(".upload input[type=file], input[type=file][accept*=safetensors]").first
+    upload.set_input_files(broken)
+    expect(page.get_by_test_id("toast-text")).to_contain_text("not a whole safetensors file")
+    upload.set_input_files(ROOT / "checkpoints" / "mnist-two-conv.safetensors")
+    expect(page.locator("#networks")).to_contain_text("mine (mnist-two-conv)")

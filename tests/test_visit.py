@@ -9,7 +9,7 @@ from learner import checkpoint
 import app
 from cnn import UserError
 from cnn.checkpoints import Collection
-from cnn.page.visit import MOST_OWN, Visit
+from cnn.page.visit import MOST_OWN, MOST_TOGETHER, Visit
 
 MINE = "mine (Synthetic digits)"
 
@@ -67,6 +67,15 @@ def test_the_oldest_of_too_many_own_networks_makes_room(visit):
     assert visit.names("mnist")[-MOST_OWN:] == [f"mine {n}" for n in range(1, MOST_OWN + 1)]
 
 
+def test_the_oldest_of_too_many_networks_of_all_visitors_makes_room(anybody):
+    visits = [copy.deepcopy(anybody) for _ in range(MOST_TOGETHER + 1)]
+    for one in visits:
+        one.keep(MINE, checkpoint())
+        one.choose(MINE)
+    assert visits[0].checkpoint("mnist").card.default
+    assert [one.chosen("mnist") for one in visits[1:]] == [MINE] * MOST_TOGETHER
+
+
 def test_no_own_network_takes_the_name_of_a_shipped_one(visit):
     name = visit.chosen("mnist")
     with pytest.raises(UserError, match="another"):
@@ -85,11 +94,11 @@ def test_a_token_leads_to_its_visit_and_any_other_to_the_default(visit, anybody)
 
 def test_who_has_gone_leaves_nothing_behind(anybody):
     gc.collect()
-    before = len(anybody._here)
+    before = len(anybody._here.visits)
     tokens = {copy.deepcopy(anybody).token for _ in range(1_000)}
     gc.collect()
     assert len(tokens) == 1_000
-    assert len(anybody._here) == before
+    assert len(anybody._here.visits) == before
 
 
 def test_a_session_gets_a_visit_of_its_own():

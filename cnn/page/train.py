@@ -109,6 +109,9 @@ def _choosing(
 def _recipe(preset: str, values: tuple) -> Recipe:
     given = dict(zip(CHOICES, values, strict=True))
     given["augmentation"] = tuple(given["augmentation"])
+    for name, value in given.items():
+        if value is None and name != "dropout":
+            raise UserError(f"There is no {name.replace('_', ' ')}. Give a number.")
     for name in ("batch_size", "seed"):
         given[name] = int(given[name])
     return dataclasses.replace(PRESETS[preset], **given)

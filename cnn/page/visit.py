@@ -11,7 +11,25 @@ from cnn.checkpoints import Checkpoint, Collection
 from cnn.classroom import Course
 
 MOST_OWN = 6
+MOST_TOGETHER = 100  # networks of all visitors, each of up to 10 MB
 MOST_COURSES = 4
+
+
+class _Here:
+    """All visits that are not forgotten, by their tokens, and their own networks, oldest first."""
+
+    def __init__(self):
+        self.visits: WeakValueDictionary[str, Visit] = WeakValueDictionary()
+        self._networks: list[tuple[str, str]] = []
+
+    def kept(self, visit: "Visit", name: str) -> None:
+        """Note a visit's new network; where there are too many of all visits the oldest goes."""
+        self._networks = [one for one in self._networks if one != (visit.token, name)]
+        self._networks.append((visit.token, name))
+        while len(self._networks) > MOST_TOGETHER:
+            token, oldest = self._networks.pop(0)
+            if token in self.visits:
+                self.visits[token].discard(oldest)
 
 
 class Visit:
@@ -22,11 +40,11 @@ class Visit:
     the lesson that was begun last, `courses` are the last that came to an end.
     """
 
-    def __init__(self, shipped: Collection, here: "WeakValueDictionary | None" = None):
+    def __init__(self, shipped: Collection, here: "_Here | None" = None):
         self.shipped = shipped
         self.token = secrets.token_urlsafe()
-        self._here = WeakValueDictionary() if here is None else here
-        self._here[self.token] = self
+        self._here = here or _Here()
+        self._here.visits[self.token] = self
         self.course: Course | None = None
         self.courses: list[Course] = []
         self._own: dict[str, Checkpoint] = {}
@@ -37,7 +55,7 @@ class Visit:
 
     def of(self, token: object) -> "Visit":
         """The visit with that token; this one where there is none."""
-        return self._here.get(token, self) if isinstance(token, str) else self
+        return self._here.visits.get(token, self) if isinstance(token, str) else self
 
     def names(self, dataset: str) -> list[str]:
         """The networks for a data set, by its name: the default one first, one's own last."""
@@ -75,6 +93,7 @@ class Visit:
         self._own[name] = checkpoint
         while len(self._own) > MOST_OWN:
             self.discard(next(iter(self._own)))
+        self._here.kept(self, name)
 
     def discard(self, name: str) -> None:
         """Forget a network of the visitor's own; the default one answers where it did."""

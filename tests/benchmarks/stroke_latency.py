@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
@@ -141,16 +141,15 @@ def draw_on(address: str, waited: list[float], end: threading.Event, number: int
 def training(browser: Browser, address: str) -> Iterator[None]:
     """Somebody trains a network on photographs and goes on and on."""
     page = browser.new_page()
-    page.set_default_timeout(180_000)
     page.goto(address)
     page.locator("canvas.pad").wait_for()
     page.get_by_role("tab", name="Train").click()
     page.get_by_text("CIFAR-10 to 80 %").click()
     page.get_by_text("Every choice").click()
-    page.locator("label", has_text="dataset").locator("input").wait_for()
+    expect(page.get_by_label("dataset", exact=True)).to_have_value("cifar10", timeout=60_000)
     page.get_by_label("epochs", exact=True).fill("1000")
     page.get_by_role("button", name="Start", exact=True).click()
-    page.locator(".status", has_text="pictures a second").wait_for()
+    page.locator(".status", has_text="pictures a second").wait_for(timeout=180_000)
     yield
     print("training:", page.locator(".status").inner_text())
     page.close()

@@ -1,0 +1,95 @@
+"""What the tab Train says of lessons, before and after them."""
+
+import csv
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from learner import BRIEF
+
+from cnn import UserError
+from cnn.classroom import Course
+from cnn.lesson import Report
+from cnn.page import train, train_report
+from cnn.recipes import PRESETS
+from cnn.training import Progress
+
+
+def _course(**changed) -> Course:
+    """A course that has come to its end, without any training."""
+    course = Course(replace(BRIEF, **changed))
+    for step in range(1, 4):
+        validation = (0.4, 0.8) if step == 3 else (None, None)
+        progress = Progress(step, 3, 1, step / 2, 0.01, 1 / step, step / 4, *validation, 100.0)
+        course.note(Report(progress=progress))
+    card = SimpleNamespace(seconds=1.5, validation_accuracy=0.8)
+    course.outcome = SimpleNamespace(checkpoint=SimpleNamespace(card=card))
+    return course
+
+
+def test_a_lesson_that_cannot_end_in_time_is_disabled_and_says_why():
+    times = {PRESETS["mnist-99"]: 2.7, PRESETS["photos"]: 1_200.0}
+    shown = train_report.lessons("mnist-99", times, 900)
+    fast, slow = (
+        shown.split(f"value='{name}'")[1].split("</label>")[0] for name in ("mnist-99", "photos")
+    )
+    assert " checked" in fast and " disabled" not in fast and "about 3 s here" in fast
+    assert " disabled" in slow and "about 20 min here, and a lesson may take 15 min" in slow
+
+
+def test_a_place_in_the_line_is_told_in_words():
+    assert "One lesson goes before yours. It begins in about 12 s." in train_report.waiting(1, 12.2)
+    assert "3 lessons go before yours" in train_report.waiting(3, 200)
+
+
+def test_a_curve_holds_its_points_and_stays_small_however_long_it_is():
+    course = _course()
+    frame = train_report.curve(course, "accuracy")
+    assert frame["accuracy"].tolist() == [25, 50, 75, 80]
+    assert train_report.curve(course, "rate")["rate"].tolist() == [0.01] * 3
+    course.curve = course.curve * 2_000
+    assert len(train_report.curve(course, "loss")) < 3_200
+
+
+def test_runs_lie_over_one_another_by_step_and_by_second():
+    courses = [_course(), _course(seed=1)]
+    for axis, last in (("step", 3), ("second", 1.5)):
+        frame = train_report.together(courses, "loss", axis)
+        assert frame[frame["run"] == "2"][axis].max() == last
+
+
+def test_a_table_says_what_differed_and_nothing_else():
+    table = train_report.differences([_course(), _course(seed=7, augmentation=("shift",))])
+    assert "seed" in table and ">7<" in table and ">none<" in table and ">shift<" in table
+    assert "batch size" not in table
+    assert table.count("80.00 %") == 2
+
+
+def test_the_curve_as_csv_has_a_line_for_each_point(tmp_path):
+    path = train_report.write_curve(tmp_path / "curve.csv", _course())
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["split"] for row in rows] == ["training"] * 3 + ["validation"]
+    assert float(rows[-1]["accuracy"]) == 0.8
+
+
+def test_the_widgets_make_the_preset_itself_or_say_what_is_missing():
+    recipe = PRESETS["mnist-99"]
+    values = [getattr(recipe, name) for name in train.CHOICES]
+    assert train._recipe("mnist-99", values) == recipe
+    values[train.CHOICES.index("epochs")] = None
+    with pytest.raises(UserError, match="There is no epochs"):
+        train._recipe("mnist-99", values)
+
+
+def test_a_host_that_lends_a_gpu_holds_the_lessons(monkeypatch):
+    monkeypatch.delitem(sys.modules, "spaces", raising=False)
+    lends = SimpleNamespace(GPU=lambda duration: lambda function: (duration, function))
+    monkeypatch.setitem(sys.modules, "spaces", lends)
+    monkeypatch.setenv("CNN_TRAIN_SECONDS", "60")
+    duration, function = train._lent()
+    assert duration >= 60
+    assert function is train.classroom.abroad
+    monkeypatch.setitem(sys.modules, "spaces", None)
+    assert train._lent() is None
