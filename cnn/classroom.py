@@ -5,6 +5,7 @@ to all others the page keeps answering beside it, and what befalls the lesson be
 """
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -180,8 +181,9 @@ class Classroom:
 
     @contextlib.contextmanager
     def _teacher(self) -> Iterator["_Teacher"]:
-        idle = (self._idle.pop() for _ in range(len(self._idle)))
-        teacher = next(filter(_Teacher.is_alive, idle), None) or _Teacher()
+        with self._lock:
+            idle = (self._idle.pop() for _ in range(len(self._idle)))
+            teacher = next(filter(_Teacher.is_alive, idle), None) or _Teacher()
         try:
             yield teacher
         finally:
@@ -263,6 +265,8 @@ def _teach(visitor: Connection) -> None:
                 continue
             _do(visitor, *task)
             _say(visitor, DONE)
+            with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has it
+                ctypes.CDLL(None).malloc_trim(0)  # else up to 0.6 GB stay taken
 
 
 def _let_others_first() -> None:

@@ -2,10 +2,11 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gradio as gr
+from gradio.events import Dependency
 
 from cnn import UserError, charts, checkpoints, classroom, datasets, lesson, recipes
 from cnn.classroom import Classroom, Course
@@ -54,9 +55,12 @@ def tab(visit: gr.State, tabs: gr.Tabs) -> None:
                     widgets = [_widget(name, PRESETS[FIRST]) for name in CHOICES]
         board = _Board()
         compared = _Compared()
-    _choosing(cards, chosen, widgets, shown, room)
-    _learning(start, [visit, chosen, *widgets], board, compared, room)
-    _continuing(visit, board, compared, room)
+    begun = [
+        _learning(start, [visit, chosen, *widgets], board, room),
+        _continuing(visit, board, room),
+    ]
+    _choosing(cards, chosen, widgets, [shown.select, *(one.then for one in begun)], room)
+    _comparing(compared, visit, begun)
     _keeping(stop, visit, board, tabs)
 
 
@@ -91,8 +95,10 @@ def _widget(name: str, recipe: Recipe) -> gr.components.Component:
 
 
 def _choosing(
-    cards: gr.HTML, chosen: gr.State, widgets: list, shown: gr.Tab, room: Classroom
+    cards: gr.HTML, chosen: gr.State, widgets: list, idle: list[Callable], room: Classroom
 ) -> None:
+    """Fill the widgets from a lesson, and measure the lessons when there is time for it."""
+
     def choose(event: gr.EventData) -> list:
         recipe = PRESETS[event.lesson]
         values = [getattr(recipe, name) for name in CHOICES]
@@ -103,7 +109,8 @@ def _choosing(
             yield report.lessons(chosen, known, lesson.time_limit())
 
     cards.choose(choose, None, [chosen, *widgets], **parts.QUIET)
-    shown.select(estimate, chosen, cards, concurrency_limit=None, **parts.QUIET)
+    for event in idle:
+        event(estimate, chosen, cards, concurrency_limit=None, **parts.QUIET)
 
 
 def _recipe(preset: str, values: tuple) -> Recipe:
@@ -133,7 +140,7 @@ class _Board:
             with gr.Column(scale=3):
                 self.charts = {measure: _chart(measure) for measure in report.MEASURES}
             with gr.Column(scale=2):
-                self.filters = parts.picture("The first filters, as they are now", "large still")
+                self.filters = parts.picture("The first filters, as they are now", "sheet still")
                 self.opinions = gr.HTML(apply_default_css=False)
         gr.HTML(f"<p class='museum'>{MUSEUM}</p>", apply_default_css=False)
         with gr.Column(visible=False) as self.ending:
@@ -267,30 +274,29 @@ def _follow(visit: Visit, course: Course, board: _Board, room: Classroom) -> Ite
     yield board.ends(course)
 
 
-def _learning(start: gr.Button, asked: list, board: _Board, compared: _Compared, room: Classroom):
+def _learning(start: gr.Button, asked: list, board: _Board, room: Classroom) -> Dependency:
     def learn(visit: Visit, preset: str, *values) -> Iterator[dict]:
         with parts.toast():
             yield from _follow(visit, Course(_recipe(preset, values)), board, room)
 
-    _watched(start.click, learn, asked, board, compared)
+    return start.click(learn, asked, board.all, concurrency_limit=None, **parts.QUIET)
 
 
-def _continuing(visit: gr.State, board: _Board, compared: _Compared, room: Classroom) -> None:
-    def go_on(visit: Visit, epochs: float) -> Iterator[dict]:
+def _continuing(visit: gr.State, board: _Board, room: Classroom) -> Dependency:
+    def go_on(visit: Visit, epochs: float | None) -> Iterator[dict]:
         with parts.toast():
             before = visit.last()
             recipe = recipes.continued(before.recipe)
-            recipe = dataclasses.replace(recipe, epochs=epochs)
+            recipe = dataclasses.replace(recipe, epochs=epochs or 1)
             yield from _follow(visit, Course(recipe, before), board, room)
 
-    _watched(board.more.click, go_on, [visit, board.epochs], board, compared)
+    asked = [visit, board.epochs]
+    return board.more.click(go_on, asked, board.all, concurrency_limit=None, **parts.QUIET)
 
 
-def _watched(event, function, inputs: list, board: _Board, compared: _Compared) -> None:
-    learnt = event(function, inputs, board.all, concurrency_limit=None, **parts.QUIET)
-    shown = [inputs[0], compared.by]
-    learnt.success(compared.shows, shown, compared.all, **parts.QUIET)
-    compared.by.input(compared.shows, shown, compared.all, **parts.QUIET)
+def _comparing(compared: _Compared, visit: gr.State, begun: list[Dependency]) -> None:
+    for event in (compared.by.input, *(one.success for one in begun)):
+        event(compared.shows, [visit, compared.by], compared.all, **parts.QUIET)
 
 
 def _keeping(stop: gr.Button, visit: gr.State, board: _Board, tabs: gr.Tabs) -> None:
