@@ -6,6 +6,7 @@ to all others the page keeps answering beside it, and what befalls the lesson be
 
 import contextlib
 import ctypes
+import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -84,6 +85,12 @@ class Course:
                 values["validation"] = (progress.validation_loss, progress.validation_accuracy)
             for split, (loss, accuracy) in values.items():
                 self.curve.append(row | {"split": split, "loss": loss, "accuracy": accuracy})
+
+    def forget(self) -> None:
+        """Let go of the network, and keep what was noted of it."""
+        self.origin = None
+        bare = self.outcome.checkpoint._replace(network=None)
+        self.outcome = dataclasses.replace(self.outcome, checkpoint=bare)
 
     def _end(self) -> tuple[int, float]:
         return (self.curve[-1]["step"], self.curve[-1]["second"]) if self.curve else (0, 0.0)

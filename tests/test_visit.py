@@ -2,14 +2,17 @@
 
 import copy
 import gc
+from dataclasses import replace
 
 import pytest
-from learner import checkpoint
+from learner import RECIPE, checkpoint
 
 import app
 from cnn import UserError
 from cnn.checkpoints import Collection
-from cnn.page.visit import MOST_OWN, MOST_TOGETHER, Visit
+from cnn.classroom import Course
+from cnn.lesson import Outcome
+from cnn.page.visit import MOST_COURSES, MOST_OWN, MOST_TOGETHER, Visit
 
 MINE = "mine (Synthetic digits)"
 
@@ -74,6 +77,20 @@ def test_the_oldest_of_too_many_networks_of_all_visitors_makes_room(anybody):
         one.choose(MINE)
     assert visits[0].checkpoint("mnist").card.default
     assert [one.chosen("mnist") for one in visits[1:]] == [MINE] * MOST_TOGETHER
+
+
+def test_runs_are_remembered_for_comparing_and_only_the_last_with_its_network(visit):
+    for number in range(MOST_COURSES + 1):
+        course = Course(replace(RECIPE, seed=number))
+        course.outcome = Outcome(checkpoint(), None, (), None, "")
+        visit.finish(course)
+    assert [course.recipe.seed for course in visit.courses] == [1, 2, 3, 4]
+    assert [bool(course.outcome.checkpoint.network) for course in visit.courses] == [0, 0, 0, 1]
+    assert visit.last() is course
+    visit.discard(course.name)
+    with pytest.raises(UserError, match="no network of yours"):
+        visit.last()
+    assert course.outcome.checkpoint.card.dataset == "synthetic"
 
 
 def test_no_own_network_takes_the_name_of_a_shipped_one(visit):

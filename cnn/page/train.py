@@ -312,7 +312,8 @@ def _keeping(stop: gr.Button, visit: gr.State, board: _Board, tabs: gr.Tabs) -> 
         return gr.Tabs(selected=_place(visit.last().outcome))
 
     def discard(visit: Visit) -> dict:
-        visit.discard(visit.last().name)
+        with parts.toast():
+            visit.discard(visit.last().name)
         return {board.ending: gr.update(visible=False)} | board.says("Discarded.")
 
     stop.click(end, visit, queue=False, **parts.QUIET)

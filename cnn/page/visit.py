@@ -98,16 +98,20 @@ class Visit:
     def discard(self, name: str) -> None:
         """Forget a network of the visitor's own; the default one answers where it did."""
         self._own.pop(name, None)
+        for course in self.courses:
+            if course.name == name:
+                course.forget()
 
     def finish(self, course: Course) -> None:
         """Keep the network of a course that has come to its end, and the course for comparing."""
+        self.discard(course.name)
         self.keep(course.name, course.outcome.checkpoint)
         self.courses = [*self.courses, course][-MOST_COURSES:]
 
     def last(self) -> Course:
-        """The course that has ended last."""
-        if not self.courses:
-            raise UserError("Nothing has been learnt yet. Press Start first.")
+        """The course that has ended last, with its network."""
+        if not self.courses or not self.courses[-1].outcome.checkpoint.network:
+            raise UserError("There is no network of yours to go on with. Press Start first.")
         return self.courses[-1]
 
 
