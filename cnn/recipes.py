@@ -200,7 +200,7 @@ _THREE_CONV_WIDE = Recipe(
 
 _QUICK_DIGITS = Recipe(
     model="quick",
-    epochs=1.4,
+    epochs=1,
     batch_size=256,
     learning_rate=0.01,
     momentum=0.7,
@@ -211,7 +211,7 @@ _QUICK_DIGITS = Recipe(
 _QUICK_PHOTOS = Recipe(
     dataset="cifar10",
     model="quick-whitened",
-    epochs=2,
+    epochs=1.8,
     batch_size=250,
     optimizer="sgd",
     learning_rate=0.8,
@@ -292,8 +292,8 @@ PRESETS: dict[str, Recipe] = {
     "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4),
     "cifar10-74": replace(_QUICK_PHOTOS, epochs=1.2),
     "cifar10-78": _QUICK_PHOTOS,
-    "cifar10-90": replace(_PHOTOS, model="whitened-small", epochs=4, default=False),
-    "cifar10-94": replace(_PHOTOS, epochs=9, default=False),
+    "cifar10-90": replace(_PHOTOS, epochs=3.6, default=False),
+    "cifar10-94": replace(_PHOTOS, epochs=8.5, default=False),
     "mnist-three-conv-norm-augmented": replace(
         _AUGMENTED, dataset="mnist", augmentation=("warp", "thickness"), claim=0.9939
     ),
