@@ -8,10 +8,14 @@ const PEN = 0.062;
 const CLOSEST = 0.004;
 const RETRY_AFTER = 1000;
 const BUSY_FOR = 400;
+const STEP = 0.05;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const KEYS = "keys";
 const POINTS_A_SECOND = 85;
 
 let strokes = [];
-let pointer = null;
+let pointer = null; // what leads the pen while it is down
+let hand = null; // where keys hold the pen
 let written = null;
 
 // ---- what is drawn -------------------------------------------------------------------
@@ -31,6 +35,13 @@ function paint() {
     });
     const [lastX, lastY] = stroke[stroke.length - 1];
     ink.lineTo(lastX * side, lastY * side);
+    ink.stroke();
+  }
+  if (hand) {
+    ink.lineWidth = 0.008 * side;
+    ink.strokeStyle = getComputedStyle(pad).getPropertyValue("--accent");
+    ink.beginPath();
+    ink.arc(hand[0] * side, hand[1] * side, (PEN / 2) * side, 0, 2 * Math.PI);
     ink.stroke();
   }
   paper.classList.toggle("blank", strokes.length === 0);
@@ -108,42 +119,68 @@ function point(event) {
   return [within((event.clientX - box.left) / box.width), within((event.clientY - box.top) / box.height)];
 }
 
-function add(event) {
+function draw([x, y]) {
   const stroke = strokes[strokes.length - 1];
-  const [x, y] = point(event);
   const [lastX, lastY] = stroke[stroke.length - 1];
   if (Math.hypot(x - lastX, y - lastY) >= CLOSEST) stroke.push([x, y]);
 }
 
-function penDown(event) {
-  if (pointer !== null || event.button !== 0) return;
-  pad.setPointerCapture(event.pointerId);
-  pointer = event.pointerId;
+function lower(pen, place) {
+  pointer = pen;
   if (written) wipe();
   answerSection.querySelector(".headline").setAttribute("aria-busy", "true");
-  strokes.push([point(event)]);
+  strokes.push([place]);
   changed();
 }
 
-function penMove(event) {
-  if (event.pointerId !== pointer) return;
-  const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-  (events.length ? events : [event]).forEach(add);
-  changed();
-}
-
-function penUp(event) {
-  if (event.pointerId !== pointer) return;
+function lift() {
   pointer = null;
   answerSection.querySelector(".headline").removeAttribute("aria-busy");
   lifted = true;
   changed();
 }
 
+function penDown(event) {
+  if (pointer !== null || event.button !== 0) return;
+  pad.setPointerCapture(event.pointerId);
+  hand = null;
+  lower(event.pointerId, point(event));
+}
+
+function penMove(event) {
+  if (event.pointerId !== pointer) return;
+  const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+  (events.length ? events : [event]).map(point).forEach(draw);
+  changed();
+}
+
+function penUp(event) {
+  if (event.pointerId === pointer) lift();
+}
+
 pad.addEventListener("pointerdown", penDown);
 pad.addEventListener("pointermove", penMove);
 pad.addEventListener("pointerup", penUp);
 pad.addEventListener("pointercancel", penUp);
+
+// ---- the pen led by keys: arrows move it, space lowers and lifts it ------------------------
+
+function keyPen(event) {
+  const [right, down] = ARROWS[event.key] || [0, 0];
+  if ((!right && !down && event.key !== " ") || (pointer !== null && pointer !== KEYS)) return;
+  event.preventDefault();
+  hand = hand || [0.5, 0.5];
+  hand = [hand[0] + STEP * right, hand[1] + STEP * down].map((at) => Math.min(0.95, Math.max(0.05, at)));
+  if (event.key === " ") pointer === KEYS ? lift() : lower(KEYS, hand);
+  else if (pointer === KEYS) draw(hand);
+  pointer === KEYS ? changed() : paint();
+}
+
+pad.addEventListener("keydown", keyPen);
+pad.addEventListener("blur", () => {
+  hand = null;
+  pointer === KEYS ? lift() : paint();
+});
 
 // ---- undo, clear, and a digit of our own -------------------------------------------------
 

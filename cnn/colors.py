@@ -36,4 +36,6 @@ def along(scale: tuple, shares: Tensor) -> Tensor:
 
 def ink(color: list[int] | tuple[int, ...]) -> tuple[int, int, int]:
     """Black or white, whichever is read better on a colour."""
-    return (0, 0, 0) if 2 * color[0] + 5 * color[1] + color[2] > 800 else (255, 255, 255)
+    red, green, blue = ((part / 255) ** 2.2 for part in color)
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # as WCAG counts it
+    return (0, 0, 0) if light > 0.179 else (255, 255, 255)
