@@ -149,8 +149,8 @@ def drift(history: list[dict[str, float]]) -> str:
     if gaps[-1] > DRIFTED:
         since = next(n for n in range(len(gaps)) if min(gaps[n:]) > DRIFTED) + 1
         return (
-            f"It knows its training pictures {100 * gaps[-1]:.1f} points better than new ones, "
-            f"and has drifted from them since epoch {since}: it has begun to learn them by heart. "
+            f"It knows its training pictures {100 * gaps[-1]:.1f} points better than new ones: "
+            f"since epoch {since} it has been learning them by heart. "
             "Try augmentation or dropout."
         )
     if history[-1]["train_accuracy"] < 0.6:

@@ -72,7 +72,7 @@ def test_a_network_that_is_pressed_answers_in_every_tab(models):
 def test_overfitting_is_told_beside_the_curves(models):
     page = models()
     page.locator(".networks").get_by_role("button", name="cifar10-three-conv-norm").click()
-    expect(page.get_by_text("drifted from them since epoch")).to_be_visible()
+    expect(page.get_by_text("learning them by heart")).to_be_visible()
 
 
 @pytest.mark.skipif(FOUND, reason="the pictures are there")
@@ -88,7 +88,7 @@ def test_a_cell_of_the_confusion_matrix_shows_its_pictures(reviewed):
     box = matrix.bounding_box()
     matrix.click(position={"x": box["width"] * 0.97, "y": box["height"] * 0.97})
     expect(page.locator("#cell")).to_contain_text("9 taken for 9")
-    expect(page.locator("#cell img").first).to_have_attribute("alt", "9, taken for 9 · 99 %")
+    expect(page.locator("#cell img").first).to_have_attribute("alt", "9, taken for 9 · 99\u00a0%")
 
 
 @needs_data

@@ -98,7 +98,7 @@ def _row(name: str, network: Checkpoint, chosen: bool) -> str:
     cells = (
         (datasets.named(card.dataset).title,) * 2,
         (card.parameters, f"{card.parameters:,}"),
-        (size := review.size_in_bytes(network.network), f"{size / 1e6:.1f} MB"),
+        (size := review.size_in_bytes(network.network), f"{size / 1e3:,.0f} kB"),
         (card.test_accuracy, f"{100 * card.test_accuracy:.2f} %"),
         (card.claim or "", f"{100 * card.claim:.2f} %" if card.claim else ""),
         (card.ece, f"{100 * card.ece:.2f} %"),

@@ -218,7 +218,7 @@ def tiles(found: Review, numbers: Tensor, name: str) -> str:
     images, labels = found.split[numbers]
     said = zip(found.guesses[numbers].tolist(), found.confidence[numbers].tolist(), strict=True)
     captions = [
-        (found.classes[label], f"{found.classes[guess]} · {math.floor(100 * share)} %")
+        (found.classes[label], f"{found.classes[guess]} · {math.floor(100 * share)}\u00a0%")
         for label, (guess, share) in zip(labels.tolist(), said, strict=True)
     ]
     right = (labels == found.guesses[numbers]).tolist()
