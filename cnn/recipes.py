@@ -275,6 +275,15 @@ _PHOTOS = Recipe(
     held_out=2_000,
     default=True,
 )
+_WHITENED = replace(
+    _PHOTOS,
+    learning_rate=0.7,
+    weight_decay=0.0013,
+    augmentation=("flip", "nudge"),
+    label_smoothing=0.2,
+    held_out=1_000,
+    default=False,
+)
 
 PRESETS: dict[str, Recipe] = {
     "mnist-two-conv": _TWO_CONV,
@@ -292,8 +301,8 @@ PRESETS: dict[str, Recipe] = {
     "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4),
     "cifar10-74": replace(_QUICK_PHOTOS, epochs=1.2),
     "cifar10-78": _QUICK_PHOTOS,
-    "cifar10-90": replace(_PHOTOS, epochs=3.6, default=False),
-    "cifar10-94": replace(_PHOTOS, epochs=8.5, default=False),
+    "cifar10-90": replace(_WHITENED, model="whitened-small", epochs=5.5),
+    "cifar10-94": replace(_WHITENED, epochs=9),
     "mnist-three-conv-norm-augmented": replace(
         _AUGMENTED, dataset="mnist", augmentation=("warp", "thickness"), claim=0.9939
     ),
