@@ -1,4 +1,4 @@
-"""The four commands as scripts and people meet them: words in, lines and an exit code out."""
+"""The commands as scripts and people meet them: words in, lines and an exit code out."""
 
 import contextlib
 import csv
@@ -278,12 +278,12 @@ def test_of_an_empty_folder_the_table_is_empty(tmp_path):
     assert _lines("models", "--checkpoints", tmp_path) == []
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "models"])
+@pytest.mark.parametrize("command", ["train", "sweep", "evaluate", "export", "predict", "models"])
 def test_every_command_explains_itself(command):
     code, out, _ = _say(command, "--help")
     assert code == 0
     assert "--json" in out
-    if command == "train":
+    if command in ("train", "sweep"):
         flags = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(Recipe)]
         assert all(flag in out for flag in flags)
 
@@ -317,7 +317,9 @@ def test_what_a_person_can_mend_is_one_sentence_and_the_exit_code_2(words, folde
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("words", ["", "train", "evaluate", "predict", "paint", "train --epochs x"])
+@pytest.mark.parametrize(
+    "words", ["", "train", "sweep", "evaluate", "export x", "predict", "paint", "train --epochs x"]
+)
 def test_words_that_no_command_understands_end_with_the_exit_code_2(words):
     code, out, err = _say(*words.split())
     assert code == 2
