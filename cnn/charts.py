@@ -10,15 +10,16 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from cnn.colors import GREY, ORANGE, from_black, ink
+from cnn.colors import GREY, ORANGE, WHITE, from_black, ink
 from cnn.datasets import Split
 from cnn.evaluation import Reliability
+from cnn.visualization import Frame
 from cnn.walkthrough import Stage
 
 CELL = 84  # pixels, of a confusion matrix
 SIZE = 800, 560  # pixels, of a chart
 LEFT, TOP, RIGHT, BOTTOM = 96, 60, 30, 84  # pixels around its axes
-TILE, GAP = 64, 6  # pixels, of a picture among others
+TILE, LARGER, GAP = 64, 100, 6  # pixels, of a picture among others
 FINE = 2  # drawn larger by so much, then made smaller for smooth lines
 RIGHT_CELL = (74, 77, 84)
 
@@ -152,12 +153,16 @@ def album(images: Tensor, captions: Sequence[tuple[str, str]]) -> Image.Image:
     return sheet
 
 
-def row(images: Tensor) -> Image.Image:
-    """Pictures uint8 (N, C, H, W) side by side."""
-    edge = 100 + GAP
-    sheet = Image.new("RGBA", (len(images) * edge - GAP, 100))
-    for number, image in enumerate(images):
-        sheet.paste(tile(image, 100), (number * edge, 0))
+def row(images: Tensor, frames: Sequence[Frame]) -> Image.Image:
+    """Pictures uint8 (N, C, H, W) side by side, in each a frame in its own pixels."""
+    sheet = Image.new("RGBA", (len(images) * (LARGER + GAP) - GAP, LARGER))
+    for number, (image, frame) in enumerate(zip(images, frames, strict=True)):
+        top, left, height, width = (side * LARGER / images.shape[3] for side in frame)
+        shown = tile(image, LARGER).convert("RGB")
+        pen = ImageDraw.Draw(shown)
+        pen.rectangle((left - 1, top - 1, left + width, top + height), None, (0, 0, 0), 4)
+        pen.rectangle((left, top, left + width - 1, top + height - 1), None, WHITE[:3], 2)
+        sheet.paste(shown, (number * (LARGER + GAP), 0))
     return sheet
 
 

@@ -93,8 +93,10 @@ def test_pictures_in_a_row_an_album_and_by_class_keep_their_pixels(channels):
     images = torch.full((9, channels, 8, 8), 200, dtype=torch.uint8)
     split = Split(images, torch.arange(9) % 3)
     shades = (200,) * 3
-    row, album = charts.row(images), charts.album(images, [("cat", "dog · 99 %")] * 9)
+    row = charts.row(images, [(3, 3, 2, 2)] * 9)
+    album = charts.album(images, [("cat", "dog · 99 %")] * 9)
     samples = charts.samples(split, CLASSES, count=3)
+    assert row.getpixel((38, 50))[:3] == (255, 255, 255), "the frame"
     assert row.getpixel((5, 5))[:3] == album.getpixel((5, 5))[:3] == shades
     assert samples.getpixel((samples.width - 5, 5))[:3] == shades
 

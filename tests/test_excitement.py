@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
 
 from cnn import checkpoints, datasets, excitement, models
 from cnn.checkpoints import Checkpoint
+from cnn.walkthrough import leaves
 
 
 @pytest.fixture
@@ -20,7 +22,8 @@ def untrained() -> Checkpoint:
 def test_a_filter_that_sums_its_patch_is_excited_most_by_the_fullest_patch(untrained):
     convolution = untrained.network.conv1
     convolution.weight.fill_(1.0)
-    first = excitement.most_exciting(untrained, "conv1")[0].tolist()
+    found = excitement.most_exciting(untrained, "conv1")
+    first = found.pictures[0].tolist()
     images = excitement.looked_at(untrained).images.float()
     fullest = torch.nn.functional.avg_pool2d(images, 5, 1, 2, divisor_override=1).amax((1, 2, 3))
     assert len(set(first)) == excitement.SHOWN
@@ -28,9 +31,34 @@ def test_a_filter_that_sums_its_patch_is_excited_most_by_the_fullest_patch(untra
     assert fullest[first].tolist() == sorted(fullest.tolist(), reverse=True)[: excitement.SHOWN]
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["tiny", "three-conv-norm", "whitened", "two-conv-dropout"])
+def test_only_what_stands_in_the_frame_moves_the_number(name, dataset):
+    dataset = datasets.named(dataset)
+    network = models.build(name, dataset).eval()
+    convolutions = [s for s, module in leaves(network) if isinstance(module, nn.Conv2d)]
+    for stage in convolutions[:4]:
+        image = torch.rand(1, dataset.channels, dataset.size, dataset.size, requires_grad=True)
+        maps = excitement._up_to(network, stage, image)
+        row, column = maps.shape[2] // 2, maps.shape[3] // 2
+        maps[0, :, row, column].square().sum().backward()
+        moved = image.grad[0].abs().sum(0).nonzero()
+        top, left, height, width = excitement.frame(network, stage, dataset.size, row, column)
+        low, high = moved.amin(0).tolist(), moved.amax(0).tolist()
+        assert top - 1 <= low[0] and high[0] <= top + height
+        assert left - 1 <= low[1] and high[1] <= left + width
+
+
+def test_a_frame_is_as_one_counts_by_hand():
+    network = models.build("three-conv", datasets.MNIST)
+    assert excitement.frame(network, "conv1", 28, 5, 7) == (4, 6, 3, 3)
+    assert excitement.frame(network, "conv2", 28, 0, 3) == (-3, 3, 8, 8)
+
+
 def test_each_filter_has_its_own_pictures_and_they_are_found_once(untrained):
     heard = []
     found = excitement.most_exciting(untrained, "conv2", heard.append)
-    assert found.shape == (untrained.network.conv2.out_channels, excitement.SHOWN)
+    assert found.pictures.shape == (untrained.network.conv2.out_channels, excitement.SHOWN)
+    assert found.places.shape == (*found.pictures.shape, 2)
     assert heard[-1] == 1.0 and heard == sorted(heard)
     assert excitement.most_exciting(untrained, "conv2") is found

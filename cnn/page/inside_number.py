@@ -31,8 +31,8 @@ WAY = (
     "part of the answer. Where a stage mixes many numbers, its strongest way on is followed."
 )
 EXCITED = (
-    "Of two thousand test pictures the nine in which this filter finds most, somewhere on them. "
-    "What they have in common is what it looks for."
+    "Of two thousand test pictures the nine in which this filter finds most, framed where it does. "
+    "What stands in the frames is what it looks for."
 )
 NO_FILTER = "No single filter made these maps. Choose a stage that one convolution leads to."
 
@@ -113,8 +113,13 @@ def _nine(checkpoint: Checkpoint, stage: str, number: float, progress: Callable)
     if name is None:
         return None
     found = excitement.most_exciting(checkpoint, name, progress)
-    chosen = found[min(max(int(number or 0), 0), len(found) - 1)]
-    return charts.row(excitement.looked_at(checkpoint).images[chosen])
+    chosen = min(max(int(number or 0), 0), len(found.pictures) - 1)
+    images = excitement.looked_at(checkpoint).images[found.pictures[chosen]]
+    places = found.places[chosen].tolist()
+    side = images.shape[3]
+    return charts.row(
+        images, [excitement.frame(checkpoint.network, name, side, *place) for place in places]
+    )
 
 
 def _convolution(network: nn.Sequential, stage: str) -> str | None:
