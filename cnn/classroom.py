@@ -74,7 +74,7 @@ class Course:
         """Take down what a report says."""
         self.outcome = report.outcome
         if progress := report.progress:
-            self.left = progress.seconds / progress.step * (progress.steps - progress.step)
+            self.left = lesson.seconds_left(progress)
             row = {
                 "step": self._steps + progress.step,
                 "second": self._seconds + progress.seconds,
@@ -118,6 +118,8 @@ class Classroom:
         """
         with self._in_line(course):
             while self.place(course):
+                if course.stopped:
+                    raise UserError("You have left the line. Press Start to join it again.")
                 time.sleep(PATIENCE)
                 yield None
             for report in self._borrowed(course) if self._lent else self._taught(course):

@@ -184,13 +184,18 @@ def pictures(recipe: Recipe, loading: Callable[[float], object] | None = None) -
     return _loaded[key]
 
 
+def seconds_left(progress: Progress) -> float:
+    """About how long the run still takes: to the end of its recipe or of its time."""
+    left = progress.seconds / progress.step * (progress.steps - progress.step)
+    return max(0.0, min(left, time_limit() - progress.seconds))
+
+
 def describe(progress: Progress) -> str:
     """The run's status in one line: epoch, seconds, pictures a second, time left."""
-    left = progress.seconds / progress.step * (progress.steps - progress.step)
     return (
         f"epoch {progress.epoch} · step {progress.step:,} of {progress.steps:,} · "
         f"{progress.seconds:.1f} s · {progress.images_per_second:,.0f} pictures a second · "
-        f"about {left:.0f} s left"
+        f"about {seconds_left(progress):.0f} s left"
     )
 
 

@@ -87,6 +87,18 @@ def test_who_comes_later_waits_and_is_told_how_long(room):
     assert second.outcome
 
 
+def test_who_stops_while_waiting_leaves_the_line(room):
+    _, taught = _begun(room)
+    second = Course(RECIPE)
+    waiting = room.attend(second)
+    next(waiting)
+    second.stop()
+    with pytest.raises(UserError, match="left the line"):
+        next(waiting)
+    assert not second.under_way
+    taught.close()
+
+
 def test_a_line_too_long_is_said_so(room):
     waiting = [room.attend(Course(LONG)) for _ in range(1 + classroom.MOST_WAITING)]
     for one in waiting[::-1]:
@@ -109,18 +121,18 @@ def test_a_run_that_dies_is_told_and_the_next_one_is_held(room):
     assert _begun(room)[0].curve
 
 
-@pytest.mark.parametrize(
-    ("recipe", "words"),
-    [
-        (replace(LONG, batch_size=99_000), "Choose a smaller batch size"),
-        (replace(LONG, learning_rate=1_000, optimizer="sgd"), "learning rate below"),
-    ],
-)
-def test_a_fault_of_a_run_is_a_sentence_and_the_next_one_is_held(room, recipe, words):
-    with pytest.raises(UserError, match=words):
-        for _ in room.attend(Course(recipe)):
+def test_a_size_that_cannot_be_is_a_sentence_and_the_next_one_is_held(room):
+    with pytest.raises(UserError, match="Choose a smaller batch size"):
+        for _ in room.attend(Course(replace(LONG, batch_size=99_000))):
             pass
     assert _begun(room)[0].curve
+
+
+def test_a_rate_that_explodes_is_a_sentence_and_keeps_what_was_learnt_before(room):
+    course = Course(replace(LONG, learning_rate=1_000))
+    for _ in room.attend(course):
+        pass
+    assert "Choose a learning rate below" in course.outcome.verdict
 
 
 def test_estimates_are_measured_once(room):

@@ -8,7 +8,7 @@ import torch
 
 from cnn import UserError, datasets, lesson
 from cnn.lesson import Lesson, Report
-from cnn.training import Recipe
+from cnn.training import Progress, Recipe
 
 RECIPE = Recipe(dataset="synthetic", model="quick", epochs=1, batch_size=1_000)
 
@@ -121,6 +121,15 @@ def test_a_host_sets_the_time_limit(monkeypatch):
     assert lesson.time_limit() == 60
     monkeypatch.setenv("CNN_TRAIN_SECONDS", "7.5")
     assert lesson.time_limit() == 7.5
+
+
+def test_the_time_left_ends_with_the_time_of_a_lesson(monkeypatch):
+    monkeypatch.setenv("CNN_TRAIN_SECONDS", "60")
+    progress = Progress(10, 30, 1, 20.0, 0.1, 1.0, 0.5, None, None, 100.0)
+    assert lesson.seconds_left(progress) == 40
+    assert lesson.seconds_left(replace(progress, steps=3_000)) == 40
+    assert lesson.seconds_left(replace(progress, steps=20)) == 20
+    assert "about 40 s left" in lesson.describe(progress)
 
 
 def test_two_lessons_share_the_pictures_in_memory():

@@ -64,7 +64,7 @@ def tab(visit: gr.State, tabs: gr.Tabs) -> None:
     _keeping(stop, visit, board, tabs)
 
 
-def _lent() -> object | None:
+def _lent() -> Callable | None:
     """A host's way to hold lessons on a shared GPU, where the `spaces` package is there."""
     try:
         import spaces
@@ -100,7 +100,8 @@ def _choosing(
     """Fill the widgets from a lesson, and measure the lessons when there is time for it."""
 
     def choose(event: gr.EventData) -> list:
-        recipe = PRESETS[event.lesson]
+        with parts.toast():
+            recipe = recipes.preset(str(event.lesson))
         values = [getattr(recipe, name) for name in CHOICES]
         return [event.lesson, *(list(v) if isinstance(v, tuple) else v for v in values)]
 
