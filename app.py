@@ -64,6 +64,7 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
             models.tab(here, subject)
             train.tab(here, tabs)
         sharing.connect(share, tabs, here, subject)
+        parts.footer()
     return blocks.queue(max_size=100, default_concurrency_limit=2)
 
 

@@ -169,6 +169,16 @@ def masthead() -> gr.HTML:
     )
 
 
+def footer() -> gr.HTML:
+    """What is stored, and for how long."""
+    return gr.HTML(
+        "<p>Your pictures are deleted within the hour, what you drew and trained a quarter of an "
+        "hour after you leave. Nothing is passed on.</p>",
+        elem_classes="kept",
+        apply_default_css=False,
+    )
+
+
 def heading(title: str, text: str) -> gr.HTML:
     """A view's name and its label on the wall: two sentences."""
     return gr.HTML(
