@@ -1,9 +1,9 @@
 """Builds what a Hugging Face Space would start, and uses it: `python tests/space.py`.
 
 For Python 3.10 and the version of the README's front matter, where they can be had, a virtual
-environment gets gradio at the front matter's `sdk_version` and the requirements; the front
-matter's `app_file` is started in it, in a copy of what git has, as a Space starts it, and a client uses
-an endpoint of every tab. Takes minutes and gigabytes. Exits 1 where a version fails.
+environment gets gradio at the front matter's `sdk_version` and the requirements; in a copy of
+what git has, the front matter's `app_file` is started in it as a Space starts it, and a client
+uses the endpoints. Takes minutes and gigabytes. Exits 1 where a version fails.
 """
 
 import os

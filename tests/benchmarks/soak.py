@@ -82,14 +82,16 @@ async def stay(address: str, page: Page, photo: bytes, asked: Asked, number: int
     visitor.close()
 
 
-async def soak(address: str, pid: int, uploads: Path, events: int) -> tuple[list[Held], Asked]:
-    """Let them come and go; gives what was held after each thousand events."""
+async def soak(
+    address: str, pid: int, uploads: Path, events: int, visitors: int = VISITORS
+) -> tuple[list[Held], Asked]:
+    """Let them come and go; gives what was held after fifty events of each visitor, each time."""
     page, photo, asked = await Page.of(Visitor(address)), photograph(), Asked()
     held, done, number = [], 0, 0
     while done < events:
-        crowd = range(number, number + VISITORS)
+        crowd = range(number, number + visitors)
         await asyncio.gather(*(stay(address, page, photo, asked, one) for one in crowd))
-        number, done = (number + VISITORS) % 1000, done + VISITORS * STAY
+        number, done = (number + visitors) % 1000, done + visitors * STAY
         held.append(Held.by(pid, uploads))
         print(f"{done:,} events: {held[-1]}", flush=True)
     return held, asked
