@@ -71,7 +71,9 @@ def test_a_network_that_is_pressed_answers_in_every_tab(models):
 
 def test_overfitting_is_told_beside_the_curves(models):
     page = models()
-    page.locator(".networks").get_by_role("button", name="cifar10-three-conv-norm").click()
+    page.locator(".networks").get_by_role(
+        "button", name="cifar10-three-conv-norm", exact=True
+    ).click()
     expect(page.get_by_text("learning them by heart")).to_be_visible()
 
 
