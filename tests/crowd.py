@@ -75,10 +75,16 @@ class Visitor:
         if "content-length" in headers:
             return await reader.readexactly(int(headers["content-length"]))
         body = b""
-        while size := int(await reader.readline(), 16):
+        while size := int(await self._line(reader), 16):
             body += (await reader.readexactly(size + 2))[:-2]
         await reader.readline()
         return body
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        line = await reader.readline()
+        if not line:
+            raise asyncio.IncompleteReadError(line, None)
+        return line
 
     def close(self) -> None:
         """Leave."""
