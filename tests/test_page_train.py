@@ -32,7 +32,8 @@ def test_a_lesson_that_cannot_end_in_time_is_disabled_and_says_why():
     times = {PRESETS["mnist-99"]: 2.7, PRESETS["cifar10-94"]: 1_200.0}
     shown = train_report.lessons("mnist-99", times, 900)
     fast, slow = (
-        shown.split(f"value='{name}'")[1].split("</label>")[0] for name in ("mnist-99", "cifar10-94")
+        shown.split(f"value='{name}'")[1].split("</label>")[0]
+        for name in ("mnist-99", "cifar10-94")
     )
     assert " checked" in fast and " disabled" not in fast and "about 3 s here" in fast
     assert " disabled" in slow and "about 20 min here, and a lesson may take 15 min" in slow
