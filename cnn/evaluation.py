@@ -148,6 +148,7 @@ def auroc(familiar: Tensor, strange: Tensor) -> float:
     The chance that a `familiar` picture has a higher score than a `strange` one, equal scores
     counting half; both are (N,), each of its own length.
     """
-    higher = torch.searchsorted(strange.sort().values, familiar, right=False)
-    equal = torch.searchsorted(strange.sort().values, familiar, right=True) - higher
+    strange = strange.sort().values
+    higher = torch.searchsorted(strange, familiar, right=False)
+    equal = torch.searchsorted(strange, familiar, right=True) - higher
     return ((higher + equal / 2).double().mean() / len(strange)).item()

@@ -222,6 +222,19 @@ _QUICK_PHOTOS = Recipe(
     augmentation=("flip", "nudge"),
     label_smoothing=0.2,
 )
+_WHITENED = replace(
+    _QUICK_PHOTOS, model="whitened", batch_size=500, learning_rate=0.7, held_out=1_000
+)
+_PHOTOS = replace(
+    _WHITENED,
+    epochs=40,
+    learning_rate=0.6,
+    weight_decay=0.0011,
+    augmentation=("flip", "shift", "camera", "cutout"),
+    label_smoothing=0.0,
+    held_out=2_000,
+    default=True,
+)
 
 _AUGMENTED = Recipe(
     dataset="cifar10",
@@ -259,30 +272,6 @@ _DIGITS = Recipe(
     average=0.998,
     held_out=1_000,
     default=True,
-)
-_PHOTOS = Recipe(
-    dataset="cifar10",
-    model="whitened",
-    epochs=40,
-    batch_size=500,
-    optimizer="sgd",
-    learning_rate=0.6,
-    momentum=0.85,
-    weight_decay=0.0011,
-    norm_rate=64,
-    schedule="linear",
-    augmentation=("flip", "shift", "camera", "cutout"),
-    held_out=2_000,
-    default=True,
-)
-_WHITENED = replace(
-    _PHOTOS,
-    learning_rate=0.7,
-    weight_decay=0.0013,
-    augmentation=("flip", "nudge"),
-    label_smoothing=0.2,
-    held_out=1_000,
-    default=False,
 )
 
 PRESETS: dict[str, Recipe] = {

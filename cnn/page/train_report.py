@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from cnn import datasets
+from cnn import charts, datasets
 from cnn.classroom import Course
 from cnn.lesson import Look, Outcome
 from cnn.page import parts
@@ -120,14 +119,14 @@ def mistakes(look: Look, classes: Sequence[str]) -> str:
 
 
 def _tiles(look: Look, classes: Sequence[str], caption: str) -> str:
-    pixels = look.split.images.permute(0, 2, 3, 1).squeeze(3).numpy()
     numbers = (look.split.labels, look.shares, look.guesses)
     tiles = []
-    for image, label, share, guess in zip(pixels, *(n.tolist() for n in numbers), strict=True):
+    columns = (look.split.images, *(n.tolist() for n in numbers))
+    for image, label, share, guess in zip(*columns, strict=True):
         words = caption.format(guess=classes[guess], share=100 * share, label=classes[label])
         tiles.append(
             f"<figure class='{'right' if guess == label else 'wrong'}'>"
-            f"<img src='{parts.inline(Image.fromarray(image))}' alt='{classes[label]}'>"
+            f"<img src='{parts.inline(charts.tile(image))}' alt='{classes[label]}'>"
             f"{words}</figure>"
         )
     return f"<div class='opinions'>{''.join(tiles)}</div>"
