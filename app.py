@@ -42,6 +42,7 @@ HOST = {
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",  # else all events are counted anew at each one
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",
 }
+SPACE = {"FORWARDED_ALLOW_IPS": gate.PROXIES}
 
 
 def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
@@ -78,7 +79,7 @@ def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:
 
 
 if __name__ == "__main__":
-    for name, value in HOST.items():
+    for name, value in (HOST | SPACE if "SPACE_ID" in os.environ else HOST).items():
         os.environ.setdefault(name, value)
     log.begin()
     torch.set_num_threads(1)  # a picture is too small to share; the cores are for the visitors

@@ -14,11 +14,12 @@ from gradio.state_holder import StateHolder
 from server import running_app
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import cnn
 from cnn import checkpoints
 from cnn.page import cleaning, log
-from cnn.page.gate import MEGABYTE, Gate, Pace
+from cnn.page.gate import MEGABYTE, PROXIES, Gate, Pace
 
 ROOT = Path(__file__).parents[1]
 SECRET = "cnn/__init__.py"
@@ -212,6 +213,25 @@ def test_too_much_from_one_address_is_told_to_wait(gated):
     assert gated.get("/").status_code == 200
 
 
+@pytest.fixture
+def on_a_space(monkeypatch):
+    """Asks that gate through proxies, given the addresses that the last of them tells."""
+    monkeypatch.setenv("CNN_REQUESTS_A_SECOND", "1")
+    gate = ProxyHeadersMiddleware(Gate(PlainTextResponse("done")), PROXIES)
+    visitor = TestClient(gate, client=("10.16.3.80", 1))
+    return lambda told: visitor.post("/", headers={"X-Forwarded-For": told}).status_code
+
+
+def test_on_a_space_each_visitor_has_a_pace_of_their_own(on_a_space):
+    for number in range(5):
+        assert on_a_space(f"203.0.113.{number}, 10.16.0.1") == 200
+
+
+def test_on_a_space_nobody_gets_round_the_pace_with_made_up_addresses(on_a_space):
+    told = [f"198.51.100.{number}, 203.0.113.1, 10.16.0.1" for number in range(4)]
+    assert [on_a_space(addresses) for addresses in told] == [200, 200, 429, 429]
+
+
 def test_a_fault_behind_the_gate_is_a_sentence_and_keeps_its_traceback(caplog):
     async def faulty(*_):
         raise ZeroDivisionError
@@ -254,6 +274,7 @@ def test_no_function_of_the_page_lets_a_visitor_write_a_line_of_the_log(server):
 def test_a_request_is_one_line_without_whose_it_was(server):
     address, path = server
     httpx.get(f"{address}theme.css", headers={"User-Agent": "me", "Cookie": "mine=1"})
+    httpx.get(f"{address}healthz")  # a line is written when all is sent
     lines = [line for line in path.read_text().splitlines() if "/theme.css" in line]
     assert lines
     for line in lines:

@@ -24,6 +24,10 @@ MOST_AT_ONCE = 400  # requests that ask for work, of all visitors together
 ADDRESSES = 10_000  # whose pace is remembered
 RETRY = {"Retry-After": "1"}
 
+# Whose word uvicorn takes on a Space for who asks, where it is this machine's alone elsewhere: its
+# proxies add the visitor's address to what a visitor may have made up; the last not theirs counts.
+PROXIES = "127.0.0.1,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
+
 CONTENT = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
     "font-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; "
