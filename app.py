@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 import gradio as gr
@@ -74,6 +75,7 @@ def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:
     blocks = page(folder)
     behind = gate.served(folder)
     behind["lifespan"] = lambda _: cleaning.kept_clean(blocks)
+    threading.Thread(target=train.common_room().prepare, daemon=True).start()
     blocks.launch(**LAUNCH, app_kwargs=behind, **given)
     return blocks
 

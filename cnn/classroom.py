@@ -110,6 +110,12 @@ class Classroom:
         self._estimates: dict[Recipe, float] = {}
         self._lock = threading.Lock()
 
+    def prepare(self) -> None:
+        """Start a process before anybody needs it, which takes some seconds."""
+        if not self._lent:
+            with self._teacher():
+                pass
+
     def attend(self, course: Course) -> Iterator[Report | None]:
         """Wait in line, then follow a lesson to its outcome; None while there is nothing new.
 
@@ -192,7 +198,8 @@ class Classroom:
     def _teacher(self) -> Iterator["_Teacher"]:
         with self._lock:
             idle = (self._idle.pop() for _ in range(len(self._idle)))
-            teacher = next(filter(_Teacher.is_alive, idle), None) or _Teacher()
+            teacher = next(filter(_Teacher.is_alive, idle), None)
+        teacher = teacher or _Teacher()
         try:
             yield teacher
         finally:
@@ -269,6 +276,7 @@ def _teach(visitor: Connection) -> None:
     _let_others_first()
     with contextlib.suppress(EOFError, OSError):
         while True:
+            _get_ready(visitor)
             task = pickle.loads(visitor.recv_bytes())
             if isinstance(task, str):  # a word on the lesson before, come too late
                 continue
@@ -289,6 +297,18 @@ def _let_others_first() -> None:
 
         most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
         resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
+
+
+def _get_ready(visitor: Connection) -> None:
+    """Load the pictures that are on this machine, as long as nobody asks for anything."""
+    for name in datasets.DATASETS:
+        with contextlib.suppress(UserError, MemoryError):
+            if not visitor.poll():
+                lesson.pictures(Recipe(dataset=name), _decline)
+
+
+def _decline(_: float) -> None:
+    raise UserError("Nothing is downloaded before a lesson asks for it.")
 
 
 def _do(visitor: Connection, what: str, recipe: Recipe, origin: Checkpoint | None = None) -> None:

@@ -177,7 +177,8 @@ def load(
 ) -> Splits:
     """The pictures of a data set, downloaded at first use into `folder()`.
 
-    `loading` hears the share downloaded, in [0, 1]; by default it is written to stderr.
+    `loading` hears the share downloaded, in [0, 1], and 0 before anything is asked of the network;
+    by default it is written to stderr.
 
     `held_out` training pictures are set aside to be watched while training, the same number of
     each class and the same ones every time: by default a tenth of the set, 5,000 at the most.
@@ -212,6 +213,7 @@ def _read(dataset: Dataset, loading: Callable[[float], object]) -> list[Split]:
     place = folder()
     with contextlib.suppress(*FAULTS):
         return [dataset.read(place, train, False) for train in (True, False)]
+    loading(0.0)
     with downloads.alone(place) as beside:
         with contextlib.suppress(*FAULTS):  # somebody else has downloaded them meanwhile
             return [dataset.read(place, train, False) for train in (True, False)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cnn import UserError, classroom
+from cnn import UserError, classroom, lesson
 from cnn.classroom import Classroom, Course
 from cnn.recipes import Recipe
 
@@ -133,6 +133,30 @@ def test_a_rate_that_explodes_is_a_sentence_and_keeps_what_was_learnt_before(roo
     for _ in room.attend(course):
         pass
     assert "Choose a learning rate below" in course.outcome.verdict
+
+
+def test_a_process_started_ahead_holds_the_first_lesson():
+    ready = Classroom(1)
+    before = multiprocessing.active_children()
+    ready.prepare()
+    ahead = set(multiprocessing.active_children()) - set(before)
+    assert len(ahead) == 1
+    _, taught = _begun(ready)
+    assert set(multiprocessing.active_children()) - set(before) == ahead
+    taught.close()
+
+
+def test_while_nobody_asks_the_pictures_that_need_no_download_are_loaded(monkeypatch, tmp_path):
+    ours, theirs = multiprocessing.Pipe()
+    monkeypatch.setattr(lesson, "_loaded", {})
+    monkeypatch.setenv("CNN_DATA", str(tmp_path / "none"))
+    ours.send_bytes(b"a task")
+    classroom._get_ready(theirs)
+    assert not lesson._loaded
+    theirs.recv_bytes()
+    classroom._get_ready(theirs)
+    assert set(lesson._loaded) == {"synthetic"}
+    assert not (tmp_path / "none").exists()
 
 
 def test_estimates_are_measured_once(room):

@@ -1,6 +1,7 @@
 """The tab Train: a network learns from nothing while one watches."""
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ COMPARE = (
 
 def tab(visit: gr.State, tabs: gr.Tabs) -> None:
     """Add the tab; a network that has learnt becomes one of the visitor's own."""
-    room = Classroom(classroom.seats(), _lent())
+    room = common_room()
     with gr.Tab("Train", id="train", elem_classes="train") as shown:
         chosen = gr.State(FIRST)
         with gr.Row():
@@ -62,6 +63,12 @@ def tab(visit: gr.State, tabs: gr.Tabs) -> None:
     _choosing(cards, chosen, widgets, [shown.select, *(one.then for one in begun)], room)
     _comparing(compared, visit, begun)
     _keeping(stop, visit, board, tabs)
+
+
+@functools.cache
+def common_room() -> Classroom:
+    """Where all lessons of this process are held."""
+    return Classroom(classroom.seats(), _lent())
 
 
 def _lent() -> Callable | None:
