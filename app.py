@@ -1,5 +1,6 @@
 """Puts the tabs together and shows them: `python app.py`, then open the address it prints."""
 
+import gc
 import os
 import tempfile
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 
+from cnn import hardware
 from cnn.page import (
     cleaning,
     draw,
@@ -73,6 +75,8 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
 def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:
     """Build the page and serve it behind the gate; `given` goes to `launch`."""
     blocks = page(folder)
+    gc.freeze()  # 460,000 objects of the page: to look through them stopped everybody for 0.8 s
+    gc.collect()  # now the next one is due when there is as much of the visitors' to look through
     behind = gate.served(folder)
     behind["lifespan"] = lambda _: cleaning.kept_clean(blocks)
     threading.Thread(target=train.common_room().prepare, daemon=True).start()
@@ -84,5 +88,6 @@ if __name__ == "__main__":
     for name, value in (HOST | SPACE if "SPACE_ID" in os.environ else HOST).items():
         os.environ.setdefault(name, value)
     log.begin()
+    hardware.share_heaps()
     torch.set_num_threads(1)  # a picture is too small to share; the cores are for the visitors
     serve()
