@@ -9,7 +9,6 @@ from pathlib import Path
 import gradio as gr
 import torch
 
-from cnn import hardware
 from cnn.page import (
     cleaning,
     draw,
@@ -88,6 +87,6 @@ if __name__ == "__main__":
     for name, value in (HOST | SPACE if "SPACE_ID" in os.environ else HOST).items():
         os.environ.setdefault(name, value)
     log.begin()
-    hardware.share_heaps()
+    cleaning.share_heaps()
     torch.set_num_threads(1)  # a picture is too small to share; the cores are for the visitors
     serve()

@@ -1,7 +1,6 @@
 """What this machine can do: which device, which precision, how many cores. Measured or asked."""
 
 import contextlib
-import ctypes
 import functools
 import os
 import platform
@@ -10,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-
-M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 def device() -> torch.device:
@@ -49,15 +46,6 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def share_heaps() -> None:
-    """Let all threads of a page share two heaps, where glibc gives each one to itself and keeps it.
-
-    After 3,000 mixed events the page holds 976 MB in place of 1,103, and answers as quickly.
-    """
-    with contextlib.suppress(AttributeError, TypeError):  # glibc alone has it
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def precision(device: torch.device) -> torch.dtype:
