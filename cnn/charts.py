@@ -3,10 +3,13 @@
 On a transparent ground, so that each can lie on paper and on graphite.
 """
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -17,10 +20,8 @@ from cnn.visualization import Frame
 from cnn.walkthrough import Stage
 
 CELL = 84  # pixels, of a confusion matrix
-SIZE = 800, 560  # pixels, of a chart
-LEFT, TOP, RIGHT, BOTTOM = 96, 60, 30, 84  # pixels around its axes
+SIZE = 8, 5.6  # hundreds of pixels, of a chart
 TILE, LARGER, GAP = 64, 100, 6  # pixels, of a picture among others
-FINE = 2  # drawn larger by so much, then made smaller for smooth lines
 RIGHT_CELL = (74, 77, 84)
 
 
@@ -76,34 +77,33 @@ def reliability(found: Reliability) -> Image.Image:
 
     A bar is the paler the fewer pictures it stands for.
     """
-    chart = _Chart((0, 1), (0, 1), "how sure it is, %", "how often it is right, %")
+    figure, axes = _axes("how sure it is, %", "how often it is right, %")
     bins, most = len(found.counts), max(found.counts.max().item(), 1)
     for number, (count, _, accuracy) in enumerate(zip(*map(Tensor.tolist, found), strict=True)):
-        if count:
-            alpha = 60 + round(195 * math.log1p(count) / math.log1p(most))
-            left, right = (number + 0.06) / bins, (number + 0.94) / bins
-            chart.bar(left, right, accuracy, (*ORANGE[:3], alpha))
-    chart.line([(0, 0), (1, 1)], GREY, dashed=True)
-    return chart.picture()
+        strength = 0.25 + 0.75 * math.log1p(count) / math.log1p(most)
+        middle = 100 * (number + 0.5) / bins
+        axes.bar(middle, 100 * accuracy, 88 / bins, color=(*_shares(ORANGE), strength))
+    axes.plot([0, 100], [0, 100], color=_shares(GREY), linestyle="--", linewidth=2)
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    return _picture(figure)
 
 
 def curves(history: Sequence[Mapping[str, float]], measure: str) -> Image.Image:
     """A measure, "loss" or "accuracy", by epoch: training dashed in grey, validation orange."""
-    training, validation = (
-        [(row["epoch"], row[f"{split}_{measure}"]) for row in history]
-        for split in ("train", "validation")
-    )
-    values = [value for _, value in training + validation]
-    low = 0 if measure == "loss" else math.floor(10 * min(values)) / 10
-    high = 1 if measure == "accuracy" else max(values) * 1.05
-    words = {"loss": "loss", "accuracy": "right, %"}[measure]
-    chart = _Chart((1, max(len(history), 2)), (low, high), "epoch", words, measure == "accuracy")
-    chart.line(training, GREY, dashed=True)
-    chart.line(validation, ORANGE)
-    chart.dot(training[-1], GREY)
-    chart.dot(validation[-1], ORANGE)
-    chart.key({"training": GREY, "validation": ORANGE})
-    return chart.picture()
+    factor, words = {"loss": (1, "loss"), "accuracy": (100, "right, %")}[measure]
+    figure, axes = _axes("epoch", words)
+    epochs = [row["epoch"] for row in history]
+    for split, name, color, style in (
+        ("train", "training", GREY, "--"),
+        ("validation", "validation", ORANGE, "-"),
+    ):
+        values = [factor * row[f"{split}_{measure}"] for row in history]
+        axes.plot(epochs, values, style, color=_shares(color), linewidth=3, label=name)
+        axes.plot(epochs[-1], values[-1], "o", color=_shares(color), markersize=8)
+    axes.set_ylim(*((0, None) if measure == "loss" else (None, 100)))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="best", frameon=False, labelcolor="linecolor", fontsize=18)
+    return _picture(figure)
 
 
 def heat_map(rows: Mapping[str, tuple[float, ...]], classes: tuple[str, ...]) -> Image.Image:
@@ -199,83 +199,29 @@ def tile(image: Tensor, side: int | None = None) -> Image.Image:
     return pixels.resize((side, side), Image.Resampling.NEAREST) if side else pixels
 
 
-class _Chart:
-    """Axes from `across` (left, right) and `up` (bottom, top), with their names and ticks."""
-
-    def __init__(
-        self,
-        across: tuple[float, float],
-        up: tuple[float, float],
-        x_name: str,
-        y_name: str,
-        percent: bool = True,
-    ):
-        self._across, self._up = across, up
-        self._sheet = Image.new("RGBA", (SIZE[0] * FINE, SIZE[1] * FINE))
-        self._pen = ImageDraw.Draw(self._sheet)
-        shares = across == (0, 1)
-        for value in _ticks(*across, whole=not shares):
-            x, y = self._at(value, up[0])
-            self._write(x, y + 14, f"{100 * value:.0f}" if shares else f"{value:g}", "ma")
-        for value in _ticks(*up):
-            (left, y), (right, _) = self._at(across[0], value), self._at(across[1], value)
-            self._pen.line([(left * FINE, y * FINE), (right * FINE, y * FINE)], GREY, 1)
-            self._write(left - 12, y, f"{100 * value:.0f}" if percent else f"{value:g}", "rm")
-        self._write(0, 2, y_name, "la")
-        self._write((LEFT + SIZE[0] - RIGHT) / 2, SIZE[1] - 36, x_name, "ma")
-
-    def _at(self, x: float, y: float) -> tuple[float, float]:
-        (left, right), (bottom, top) = self._across, self._up
-        wide, tall = SIZE[0] - LEFT - RIGHT, SIZE[1] - TOP - BOTTOM
-        return (
-            LEFT + wide * (x - left) / (right - left),
-            TOP + tall * (top - y) / (top - bottom),
-        )
-
-    def _write(self, x: float, y: float, words: str, anchor: str, color=GREY) -> None:
-        self._pen.text((x * FINE, y * FINE), words, color, _font(28 * FINE), anchor)
-
-    def bar(self, left: float, right: float, height: float, color: tuple) -> None:
-        box = [*self._at(left, height), *self._at(right, self._up[0])]
-        self._pen.rectangle([side * FINE for side in box], color)
-
-    def line(self, points: Sequence[tuple[float, float]], color: tuple, dashed=False) -> None:
-        places = [(x * FINE, y * FINE) for x, y in (self._at(*point) for point in points)]
-        if not dashed:
-            self._pen.line(places, color, 5 * FINE, "curve")
-            return
-        dash, period, walked = 13 * FINE, 22 * FINE, 0.0
-        for (x, y), (next_x, next_y) in zip(places, places[1:], strict=False):
-            length = math.hypot(next_x - x, next_y - y)
-            for start in torch.arange(-walked, length, period).tolist():
-                begin, end = max(start, 0) / length, min(start + dash, length) / length
-                ends = [(x + at * (next_x - x), y + at * (next_y - y)) for at in (begin, end)]
-                if begin < end:
-                    self._pen.line(ends, color, 4 * FINE)
-            walked = (walked + length) % period
-
-    def dot(self, point: tuple[float, float], color: tuple) -> None:
-        x, y = self._at(*point)
-        self._pen.circle((x * FINE, y * FINE), 6 * FINE, color)
-
-    def key(self, colors: Mapping[str, tuple]) -> None:
-        right = SIZE[0] - RIGHT
-        for name, color in reversed(colors.items()):
-            self._write(right, 2, name, "ra", color)
-            right -= self._pen.textlength(name, _font(28 * FINE)) / FINE + 24
-
-    def picture(self) -> Image.Image:
-        return self._sheet.reduce(FINE)
+def _axes(x_name: str, y_name: str) -> tuple[Figure, Axes]:
+    """Axes with names and a grid, in grey on nothing."""
+    grey = _shares(GREY)
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.set_facecolor("none")
+    axes.set_xlabel(x_name, color=grey, fontsize=18)
+    axes.set_ylabel(y_name, color=grey, fontsize=18)
+    axes.tick_params(length=0, labelcolor=grey, labelsize=18)
+    axes.grid(axis="y", color=grey, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    return figure, axes
 
 
-def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Four to eight round numbers from low to high."""
-    rough = (high - low) / 5
-    size = 10 ** math.floor(math.log10(rough))
-    step = next(size * times for times in (1, 2, 5, 10) if size * times >= rough)
-    step = max(1, round(step)) if whole else step
-    first = math.ceil(low / step - 1e-9)
-    return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+def _shares(color: tuple[int, ...]) -> tuple[float, ...]:
+    return tuple(part / 255 for part in color[:3])
+
+
+def _picture(figure: Figure) -> Image.Image:
+    file = io.BytesIO()
+    figure.savefig(file, dpi=100, transparent=True)
+    return Image.open(file)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

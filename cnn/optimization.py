@@ -8,13 +8,17 @@ from torch import Tensor, nn
 from cnn import hardware
 from cnn.recipes import Recipe
 
+TURN = 1 / 8  # of the learning rate
+
 
 class Muon(torch.optim.Optimizer):
     """Nesterov's momentum; a convolution's step becomes an orthogonal matrix, a row a filter.
 
-    So every direction in which its filters can change gets its share. All other weights take the
-    step as it is. Weight decay is apart from the gradient. After K. Jordan and others, "Muon: an
-    optimizer for hidden layers in neural networks", 2024; torch's own takes matrices only.
+    So every direction in which its filters can change gets its share. A convolution turns by an
+    eighth of the learning rate and keeps the length that it began with, so that it turns as far
+    late in a run as early. All other weights take the steps of SGD. After K. Jordan and others,
+    "Muon: an optimizer for hidden layers in neural networks", 2024; torch's own takes matrices
+    only.
     """
 
     def __init__(self, groups: list[dict], momentum: float):
@@ -25,12 +29,19 @@ class Muon(torch.optim.Optimizer):
         """Move every weight that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
-                mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
-                mean.mul_(group["momentum"]).add_(weight.grad)
-                step = weight.grad.add(mean, alpha=group["momentum"])
-                if weight.ndim == 4:
-                    step = _orthogonal(step.flatten(1)).view_as(step)
-                weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step, alpha=group["lr"])
+                turns, state = weight.ndim == 4, self.state[weight]
+                gradient = weight.grad
+                if not turns:
+                    gradient = gradient.add(weight, alpha=group["weight_decay"])
+                mean = state.setdefault("mean", torch.zeros_like(weight))
+                mean.mul_(group["momentum"]).add_(gradient)
+                step = gradient.add(mean, alpha=group["momentum"])
+                if turns:
+                    length = state.setdefault("length", weight.norm())
+                    step = TURN * _orthogonal(step.flatten(1)).view_as(step)
+                weight.sub_(step, alpha=group["lr"])
+                if turns:
+                    weight.mul_(length / weight.norm())
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:

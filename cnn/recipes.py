@@ -211,27 +211,33 @@ _QUICK_DIGITS = Recipe(
 _QUICK_PHOTOS = Recipe(
     dataset="cifar10",
     model="quick-whitened",
-    epochs=1.8,
+    epochs=1.65,
     batch_size=250,
-    optimizer="sgd",
-    learning_rate=0.8,
-    momentum=0.85,
+    optimizer="muon",
+    learning_rate=1.5,
+    momentum=0.6,
     weight_decay=0.0013,
     norm_rate=64,
     schedule="linear",
+    warmup=0.1,
     augmentation=("flip", "nudge"),
-    label_smoothing=0.2,
+    label_smoothing=0.1,
 )
 _WHITENED = replace(
-    _QUICK_PHOTOS, model="whitened", batch_size=500, learning_rate=0.7, held_out=1_000
+    _QUICK_PHOTOS, model="whitened", batch_size=500, label_smoothing=0.2, held_out=1_000
 )
-_PHOTOS = replace(
-    _WHITENED,
+_PHOTOS = Recipe(
+    dataset="cifar10",
+    model="whitened",
     epochs=40,
+    batch_size=500,
+    optimizer="sgd",
     learning_rate=0.6,
+    momentum=0.85,
     weight_decay=0.0011,
+    norm_rate=64,
+    schedule="linear",
     augmentation=("flip", "shift", "camera", "cutout"),
-    label_smoothing=0.0,
     held_out=2_000,
     default=True,
 )
@@ -288,9 +294,9 @@ PRESETS: dict[str, Recipe] = {
     "mnist-99.4": replace(_QUICK_DIGITS, epochs=2.8, augmentation=("warp",)),
     "mnist-99.5": replace(_QUICK_DIGITS, epochs=5, augmentation=("warp",), held_out=1_000),
     "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4),
-    "cifar10-74": replace(_QUICK_PHOTOS, epochs=1.2),
+    "cifar10-74": replace(_QUICK_PHOTOS, epochs=0.85),
     "cifar10-78": _QUICK_PHOTOS,
-    "cifar10-90": replace(_WHITENED, model="whitened-small", epochs=5.5),
+    "cifar10-90": replace(_WHITENED, model="whitened-small", epochs=4.25),
     "cifar10-94": replace(_WHITENED, epochs=12),
     "mnist-three-conv-norm-augmented": replace(
         _AUGMENTED, dataset="mnist", augmentation=("warp", "thickness"), claim=0.9939
@@ -302,7 +308,8 @@ PRESETS: dict[str, Recipe] = {
     "digits-best": replace(
         _DIGITS,
         model="six-conv-norm",
-        augmentation=("warp", "elastic", "thickness"),
+        epochs=24,
+        augmentation=("warp",),
         synthetic=0,
         default=False,
     ),
@@ -322,6 +329,7 @@ PRESETS: dict[str, Recipe] = {
         _PHOTOS,
         model="whitened-small",
         epochs=24,
+        held_out=5_000,
         teacher="checkpoints/cifar10-whitened.safetensors",
         default=False,
     ),

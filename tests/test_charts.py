@@ -1,5 +1,6 @@
 """Charts whose pixels can be told beforehand."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,12 +40,13 @@ def test_a_matrix_without_a_mistake_can_be_drawn():
 
 
 def test_a_bar_is_as_high_as_the_network_is_right():
-    half = Reliability(torch.tensor([0.0, 8.0]), torch.tensor([0, 0.7]), torch.tensor([0, 0.5]))
-    picture = charts.reliability(half)
-    axes = picture.height - charts.TOP - charts.BOTTOM
-    x = picture.width - charts.RIGHT - 40
-    assert picture.getpixel((x, charts.TOP + axes * 6 // 10)) == ORANGE
-    assert picture.getpixel((x, charts.TOP + axes * 35 // 100))[3] == 0
+    heights = []
+    for accuracy in (0.25, 0.5, 1.0):
+        found = Reliability(torch.tensor([8.0]), torch.tensor([0.5]), torch.tensor([accuracy]))
+        colored = torch.from_numpy(np.array(charts.reliability(found)))[..., :3]
+        heights.append((colored == torch.tensor(ORANGE[:3])).all(2).any(1).sum().item())
+    assert heights[0] == pytest.approx(heights[2] / 4, abs=3)
+    assert heights[1] == pytest.approx(heights[2] / 2, abs=3)
 
 
 @pytest.mark.parametrize("measure", ["loss", "accuracy"])

@@ -10,36 +10,37 @@ from torch import nn
 from cnn import optimization, recipes, training
 from cnn.recipes import Recipe
 
-MUON = Recipe(optimizer="muon", learning_rate=0.2, momentum=0.6, weight_decay=0.1)
+MUON = Recipe(optimizer="muon", learning_rate=1.6, momentum=0.6, weight_decay=0.1)
 
 
-def _stepped(optimizer, weight: nn.Parameter, gradients: torch.Tensor) -> torch.Tensor:
-    for group in optimizer.param_groups:
-        group["lr"] = 0.2
+def _stepped(optimizer, rate: float, weight: nn.Parameter, gradients: torch.Tensor) -> torch.Tensor:
     for gradient in gradients:
         weight.grad = gradient.view_as(weight)
+        optimizer.param_groups[0]["lr"] = rate
         optimizer.step()
     return weight.detach().flatten(1)
 
 
 @pytest.mark.parametrize("shape", [(8, 3, 3, 3), (40, 2, 3, 3)], ids=["wide", "tall"])
-def test_a_convolution_takes_the_steps_that_torch_takes_for_a_matrix(shape):
+def test_a_convolution_takes_a_share_of_torchs_own_step_and_keeps_its_length(shape):
     convolution = nn.Conv2d(shape[1], shape[0], 3, bias=False)
-    matrix = nn.Parameter(convolution.weight.detach().flatten(1).clone())
-    gradients = torch.randn(3, *matrix.shape)
-    ours = _stepped(optimization.optimizer(convolution, MUON), convolution.weight, gradients)
-    reference = torch.optim.Muon([matrix], momentum=0.6, weight_decay=0.1)
-    assert torch.allclose(ours, _stepped(reference, matrix, gradients), atol=0.02)
+    before = convolution.weight.detach().flatten(1).clone()
+    matrix, gradient = nn.Parameter(before.clone()), torch.randn(1, *before.shape)
+    optimizer = optimization.optimizer(convolution, MUON)
+    ours = _stepped(optimizer, 1.6, convolution.weight, gradient)
+    reference = torch.optim.Muon([matrix], momentum=0.6, weight_decay=0.0)
+    reference = _stepped(reference, 1.6 * optimization.TURN, matrix, gradient)
+    assert torch.allclose(ours, reference * before.norm() / reference.norm(), atol=0.02)
+    assert ours.norm().item() == pytest.approx(before.norm().item(), rel=1e-5)
 
 
 def test_what_is_no_convolution_takes_the_steps_of_plain_momentum():
     dense = nn.Linear(4, 3, bias=False)
     matrix = nn.Parameter(dense.weight.detach().clone())
     gradients = torch.randn(3, *matrix.shape)
-    recipe = replace(MUON, weight_decay=0.0)
-    ours = _stepped(optimization.optimizer(dense, recipe), dense.weight, gradients)
-    reference = torch.optim.SGD([matrix], momentum=0.6, nesterov=True)
-    assert torch.allclose(ours, _stepped(reference, matrix, gradients), atol=1e-6)
+    ours = _stepped(optimization.optimizer(dense, MUON), 1.6, dense.weight, gradients)
+    reference = torch.optim.SGD([matrix], momentum=0.6, nesterov=True, weight_decay=0.1)
+    assert torch.allclose(ours, _stepped(reference, 1.6, matrix, gradients), atol=1e-5)
 
 
 def test_muon_leaves_frozen_weights_alone_and_learns_synthetic_digits():
@@ -71,5 +72,5 @@ def test_decay_pulls_weights_towards_zero(name):
         recipe = Recipe(optimizer=name, weight_decay=decay)
         gradients = torch.full((3, 12), 1e-3)
         optimizer = optimization.optimizer(dense, recipe)
-        sizes.append(_stepped(optimizer, dense.weight, gradients).norm())
+        sizes.append(_stepped(optimizer, 0.2, dense.weight, gradients).norm())
     assert sizes[1] < sizes[0] - 1e-3

@@ -52,7 +52,7 @@ def views(visit: gr.State, name: gr.State, subject: gr.State) -> dict:
             choices[0]: gr.update(choices=[ANY, *classes], value=ANY),
             choices[1]: gr.update(choices=[OTHERS, *classes], value=OTHERS),
             tiles: _pictures(found, ANY, OTHERS),
-            per_class: _bars(found),
+            per_class: parts.by_class(classes, found.per_class),
             reliability: charts.reliability(found.reliability),
             examples: parts.tiles(found, found.examples(TILES), "examples"),
             samples: charts.samples(found.split, classes),
@@ -168,15 +168,3 @@ def _number(found: Review, name: str, none: str) -> int | None:
     if name not in found.classes:
         raise UserError(f"There is no class called {name!r}. Choose: {', '.join(found.classes)}.")
     return found.classes.index(name)
-
-
-def _bars(found: Review) -> str:
-    """Each class's share of right answers, the worst one marked, as HTML."""
-    shares = found.per_class
-    rows = "".join(
-        f"<div class='meter {'best' * (share == min(shares))}' style='--share:{share:.4f}'>"
-        f"<span>{html.escape(name)}</span><span class='track'><i></i></span>"
-        f"<span class='percent'>{100 * share:.1f} %</span></div>"
-        for name, share in zip(found.classes, shares, strict=True)
-    )
-    return f"<div class='meters'>{rows}</div>"

@@ -5,7 +5,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,6 +218,17 @@ def pickable(**given) -> gr.HTML:
 def saved(picture: Image, name: str) -> str:
     """A link that saves a picture as a PNG of that name, as HTML."""
     return f"<a class='saved' download='{name}.png' href='{inline(picture)}'>save as PNG</a>"
+
+
+def by_class(classes: Sequence[str], shares: Sequence[float]) -> str:
+    """Each class's share of right answers in [0, 1], the worst one marked, as HTML."""
+    rows = "".join(
+        f"<div class='meter {'best' * (share == min(shares))}' style='--share:{share:.4f}'>"
+        f"<span>{html.escape(name)}</span><span class='track'><i></i></span>"
+        f"<span class='percent'>{100 * share:.1f} %</span></div>"
+        for name, share in zip(classes, shares, strict=True)
+    )
+    return f"<div class='meters'>{rows}</div>"
 
 
 def tiles(found: Review, numbers: Tensor, name: str) -> str:

@@ -207,7 +207,7 @@ class _Board:
             self.ending: gr.update(visible=True),
             self.use: USE[_place(outcome)],
             self.confusion: charts.confusion(outcome.confusion, classes),
-            self.classes: report.by_class(outcome),
+            self.classes: parts.by_class(classes, outcome.per_class),
             self.mistakes: report.mistakes(outcome.mistakes, classes),
             self.network: str(network),
             self.curve: str(report.write_curve(folder / f"{name}.csv", course)),

@@ -132,17 +132,6 @@ def _tiles(look: Look, classes: Sequence[str], caption: str) -> str:
     return f"<div class='opinions'>{''.join(tiles)}</div>"
 
 
-def by_class(outcome: Outcome) -> str:
-    """The share of each class's validation pictures that it has right, as HTML."""
-    shares = zip(outcome.checkpoint.card.classes, outcome.per_class, strict=True)
-    rows = (
-        f"<tr style='--share:{share:.4f}'><th scope='row'>{name}</th>"
-        f"<td>{100 * share:.1f} %<i></i></td></tr>"
-        for name, share in shares
-    )
-    return f"<table class='shape classes'><tbody>{''.join(rows)}</tbody></table>"
-
-
 def ending(outcome: Outcome) -> str:
     """What came of a lesson, in words."""
     card = outcome.checkpoint.card
