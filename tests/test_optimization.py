@@ -1,4 +1,4 @@
-"""Muon takes torch's own steps, a row a filter, and learns."""
+"""Optimizers take the steps they should, at rates of the shape they should have."""
 
 from dataclasses import replace
 
@@ -74,3 +74,24 @@ def test_decay_pulls_weights_towards_zero(name):
         optimizer = optimization.optimizer(dense, recipe)
         sizes.append(_stepped(optimizer, 0.2, dense.weight, gradients).norm())
     assert sizes[1] < sizes[0] - 1e-3
+
+
+@pytest.mark.parametrize("schedule", recipes.SCHEDULES)
+@pytest.mark.parametrize("warmup", [0.0, 0.2, 1.0])
+def test_a_learning_rate_is_never_above_its_highest_nor_below_zero(schedule, warmup):
+    recipe = Recipe(schedule=schedule, warmup=warmup)
+    rates = [optimization.rate(recipe, step / 100) for step in range(101)]
+    assert min(rates) >= 0 and max(rates) <= 1
+    assert max(rates) >= 0.95
+
+
+def _rates(schedule: str, *shares: float) -> list[float]:
+    return [optimization.rate(Recipe(schedule=schedule), share) for share in shares]
+
+
+def test_schedules_have_their_shapes():
+    assert _rates("constant", 0, 0.5, 1) == [1, 1, 1]
+    assert _rates("linear", 0.1, 0.2, 0.6, 1) == pytest.approx([0.5, 1, 0.5, 0])
+    assert _rates("one-cycle", 0, 0.1, 0.2, 0.6, 1) == pytest.approx([0.04, 0.5, 1, 0.5, 1e-4])
+    assert _rates("cosine", 0, 0.5, 1) == pytest.approx([1, 0.5, 0])
+    assert _rates("step", 0.49, 0.5, 0.75) == pytest.approx([1, 0.1, 0.01])

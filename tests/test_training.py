@@ -13,7 +13,6 @@ from cnn import (
     datasets,
     evaluation,
     models,
-    optimization,
     recipes,
     training,
 )
@@ -351,27 +350,6 @@ def test_the_average_follows_the_weights_and_stays_among_those_it_has_seen():
     distances = (seen - average).norm(dim=1)
     assert distances[-1] > 0
     assert distances.argmin() >= 5, "it has left the beginning behind"
-
-
-@pytest.mark.parametrize("schedule", recipes.SCHEDULES)
-@pytest.mark.parametrize("warmup", [0.0, 0.2, 1.0])
-def test_a_learning_rate_is_never_above_its_highest_nor_below_zero(schedule, warmup):
-    recipe = Recipe(schedule=schedule, warmup=warmup)
-    rates = [optimization.rate(recipe, step / 100) for step in range(101)]
-    assert min(rates) >= 0 and max(rates) <= 1
-    assert max(rates) >= 0.95
-
-
-def _rates(schedule: str, *shares: float) -> list[float]:
-    return [optimization.rate(Recipe(schedule=schedule), share) for share in shares]
-
-
-def test_schedules_have_their_shapes():
-    assert _rates("constant", 0, 0.5, 1) == [1, 1, 1]
-    assert _rates("linear", 0.1, 0.2, 0.6, 1) == pytest.approx([0.5, 1, 0.5, 0])
-    assert _rates("one-cycle", 0, 0.1, 0.2, 0.6, 1) == pytest.approx([0.04, 0.5, 1, 0.5, 1e-4])
-    assert _rates("cosine", 0, 0.5, 1) == pytest.approx([1, 0.5, 0])
-    assert _rates("step", 0.49, 0.5, 0.75) == pytest.approx([1, 0.1, 0.01])
 
 
 def test_a_run_follows_its_schedule():
