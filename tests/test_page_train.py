@@ -41,6 +41,7 @@ def test_a_lesson_that_cannot_end_in_time_is_disabled_and_says_why():
 
 def test_a_place_in_the_line_is_told_in_words():
     assert "One lesson goes before yours. It begins in about 12 s." in train_report.waiting(1, 12.2)
+    assert "Getting ready." in train_report.waiting(0, 0)
     assert "3 lessons go before yours" in train_report.waiting(3, 200)
 
 
@@ -65,6 +66,18 @@ def test_a_table_says_what_differed_and_nothing_else():
     assert "seed" in table and ">7<" in table and ">none<" in table and ">shift<" in table
     assert "batch size" not in table
     assert table.count("80.00 %") == 2
+
+
+def test_a_table_says_which_run_lies_under_another():
+    other = _course(seed=7)
+    other.curve[0] = other.curve[0] | {"loss": 2.0}
+    table = train_report.differences([_course(), other, _course()])
+    assert table.count("step by step the same as run 1</th>") == 1
+    further = Course(replace(BRIEF, seed=1), before=other)
+    further.outcome = other.outcome
+    table = train_report.differences([_course(), other, further])
+    assert table.count("goes on from run 2</th>") == 1
+    assert "the same as" not in table
 
 
 def test_the_curve_as_csv_has_a_line_for_each_point(tmp_path):

@@ -52,8 +52,8 @@ def tab(visit: gr.State, tabs: gr.Tabs) -> None:
                 with gr.Row():
                     start = gr.Button("Start", variant="primary")
                     stop = gr.Button("Stop and keep")
-                with gr.Accordion("Every choice", open=False):
-                    widgets = [_widget(name, PRESETS[FIRST]) for name in CHOICES]
+        with gr.Accordion("Every choice", open=False), gr.Row():
+            widgets = [_widget(name, PRESETS[FIRST]) for name in CHOICES]
         board = _Board()
         compared = _Compared()
     begun = [
@@ -92,13 +92,13 @@ def _cards() -> gr.HTML:
 def _widget(name: str, recipe: Recipe) -> gr.components.Component:
     field = next(field for field in dataclasses.fields(Recipe) if field.name == name)
     choices, value = field.metadata["choices"], getattr(recipe, name)
-    label, help_text = name.replace("_", " "), field.metadata["help"]
+    told = {"label": name.replace("_", " "), "info": field.metadata["help"], "min_width": 230}
     if isinstance(value, tuple):
-        return gr.CheckboxGroup(list(choices), value=list(value), label=label, info=help_text)
+        return gr.CheckboxGroup(list(choices), value=list(value), **told)
     if choices:
-        return gr.Dropdown(list(choices), value=value, label=label, info=help_text)
+        return gr.Dropdown(list(choices), value=value, **told)
     low, high = field.metadata["within"]
-    return gr.Number(value, label=label, info=help_text, minimum=low, maximum=high)
+    return gr.Number(value, minimum=low, maximum=high, **told)
 
 
 def _choosing(
@@ -194,7 +194,7 @@ class _Board:
         return views
 
     def begins(self) -> dict:
-        return {self.ending: gr.update(visible=False)} | self.says("Getting ready.")
+        return {self.ending: gr.update(visible=False), self.status: report.waiting(0, 0)}
 
     def ends(self, course: Course) -> dict:
         outcome = course.outcome
@@ -266,15 +266,17 @@ def _follow(visit: Visit, course: Course, board: _Board, room: Classroom) -> Ite
     if visit.course and visit.course.under_way:
         raise UserError("You have a lesson under way already. Stop it, or wait for its end.")
     visit.course = course
+    begun = False
     yield board.begins()
     try:
         for told in room.attend(course):
+            begun = begun or told is not None
             if told:
                 yield board.shows(course, told)
+            elif begun:
+                yield {board.status: gr.skip()}
             else:
-                before = room.place(course)
-                words = report.waiting(before, room.wait(course)) if before else gr.skip()
-                yield {board.status: words}
+                yield {board.status: report.waiting(room.place(course), room.wait(course))}
     except UserError as error:
         yield board.says(str(error))
         raise

@@ -60,6 +60,8 @@ def duration(seconds: float) -> str:
 
 def waiting(before: int, seconds: float) -> str:
     """A place in the line, as HTML."""
+    if not before:
+        return status("Getting ready.")
     others = "One lesson goes" if before == 1 else f"{before} lessons go"
     return status(f"{others} before yours. It begins in about {duration(seconds)}.")
 
@@ -168,7 +170,7 @@ def differences(courses: Sequence[Course]) -> str:
     ]
     head = "".join(
         f"<th scope='col'><i style='background:{RUNS[number]}'></i>run {number + 1}, "
-        f"{datasets.named(course.recipe.dataset).title}</th>"
+        f"{datasets.named(course.recipe.dataset).title}{_twin(courses[:number], course)}</th>"
         for number, course in enumerate(courses)
     )
     body = "".join(
@@ -176,6 +178,21 @@ def differences(courses: Sequence[Course]) -> str:
         for name, values in rows.items()
     )
     return f"<table class='shape runs'><thead><tr><th></th>{head}</tr></thead>{body}</table>"
+
+
+def _twin(earlier: Sequence[Course], course: Course) -> str:
+    """Which earlier run lies under this one's curve by step, if one does."""
+    losses = _losses(course)
+    for number, other in enumerate(earlier, 1):
+        theirs = _losses(other)
+        if all(losses[point] == theirs[point] for point in losses.keys() & theirs.keys()):
+            same = other.recipe == course.recipe
+            return f"<br>{'step by step the same as' if same else 'goes on from'} run {number}"
+    return ""
+
+
+def _losses(course: Course) -> dict[tuple[int, str], float]:
+    return {(row["step"], row["split"]): row["loss"] for row in course.curve}
 
 
 def _written(value: object) -> str:
