@@ -98,7 +98,7 @@ def _widget(name: str, recipe: Recipe) -> gr.components.Component:
     if choices:
         return gr.Dropdown(list(choices), value=value, **told)
     low, high = field.metadata["within"]
-    return gr.Number(value, minimum=low, maximum=high, **told)
+    return gr.Number(value, placeholder="its own", minimum=low, maximum=high, **told)
 
 
 def _choosing(
