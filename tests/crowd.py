@@ -51,13 +51,23 @@ class Visitor:
             lines += [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
         request = "\r\n".join([*lines, "", ""]).encode() + (b"" if data is None else body)
         async with self._one_at_a_time:
-            reader, writer = await self._connection()
-            writer.write(request)
-            status, headers = await self._head(reader)
+            used = self._stream is not None
+            try:
+                reader, status, headers = await self._begin(request)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                if not used:
+                    raise
+                self._stream = None  # idle for 5 s, it was ended as we wrote: browsers do the same
+                reader, status, headers = await self._begin(request)
             answer = await self._body(reader, headers)
         if status != 200:
             raise Refused(f"{status} {answer[:200].decode(errors='replace')}")
         return answer
+
+    async def _begin(self, request: bytes) -> tuple[asyncio.StreamReader, int, dict[str, str]]:
+        reader, writer = await self._connection()
+        writer.write(request)
+        return reader, *await self._head(reader)
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._stream is None or self._stream[0].at_eof():
@@ -138,10 +148,13 @@ class Page:
 
 @dataclass
 class Asked:
-    """What came of many questions: milliseconds of each answer, and what went wrong."""
+    """What came of many questions: milliseconds of each answer, and what went wrong.
+
+    Turned away are updates within a stroke while many draw, and runs while the line is full.
+    """
 
     milliseconds: list[float] = field(default_factory=list)
-    dropped: int = 0
+    turned_away: int = 0
     faults: list[str] = field(default_factory=list)
 
     def percentile(self, share: float) -> float:
@@ -152,9 +165,9 @@ class Asked:
     def __str__(self) -> str:
         count = len(self.milliseconds)
         half, most = self.percentile(0.5), self.percentile(0.99)
-        dropped = f", {self.dropped} live updates dropped" if self.dropped else ""
+        away = f", {self.turned_away} turned away" if self.turned_away else ""
         faults = f", {len(self.faults)} faults: {self.faults[0]}" if self.faults else ", no faults"
-        return f"p50 {half:.1f} ms, p99 {most:.1f} ms, n {count}{dropped}{faults}"
+        return f"p50 {half:.1f} ms, p99 {most:.1f} ms, n {count}{away}{faults}"
 
 
 async def draw(visitor: Visitor, page: Page, seconds: float, asked: Asked) -> None:
@@ -185,7 +198,7 @@ async def look(visitor: Visitor, page: Page, strokes: list, lifted: bool, asked:
     if "probabilities" in answer:
         asked.milliseconds.append(1000 * (time.perf_counter() - start))
     elif answer.get("busy") and not lifted:
-        asked.dropped += 1
+        asked.turned_away += 1
     else:
         asked.faults.append(str(answer)[:200])
 
@@ -202,16 +215,20 @@ async def show(visitor: Visitor, photo: bytes, asked: Asked) -> None:
         asked.faults.append(str(fault))
 
 
-async def train(visitor: Visitor, page: Page, lesson: str, asked: Asked) -> None:
-    """Press Start, wait for the turn, and watch until the run has ended."""
+async def train(visitor: Visitor, page: Page, asked: Asked) -> None:
+    """Press Start for digits that need no download, wait for the turn, and watch until the end."""
     start = time.perf_counter()
-    choices = [lesson, *page.choices[1:]]
+    visit, preset, _, *others = page.choices
+    choices = [visit, preset, "synthetic", *others]
     body = {"data": choices, "fn_index": page.start, "session_hash": visitor.session}
     try:
         await visitor.ask("/gradio_api/queue/join", body)
         told = (
             await visitor.ask(f"/gradio_api/queue/data?session_hash={visitor.session}")
         ).decode()
+        if "Too many are waiting" in told:
+            asked.turned_away += 1
+            return
         if '"success":true' not in told.replace(" ", "").rsplit("process_completed", 1)[-1]:
             raise Refused(told[-300:])
         asked.milliseconds.append(1000 * (time.perf_counter() - start))

@@ -25,7 +25,6 @@ PHOTOS_A_SECOND = 20
 TRAINING = 20
 MEDIAN_GOAL = 60  # ms
 P99_GOAL = 250  # ms
-LESSON = "synthetic"
 LESSON_SECONDS = 6
 
 
@@ -53,7 +52,7 @@ async def crowd(address: str, seconds: float) -> bool:
             tasks.append(showing(watchers, seconds, shown))
         if phase >= 2:
             learners = [Visitor(address, 2 * DRAWING + number) for number in range(TRAINING)]
-            tasks += [train(learner, page, LESSON, learnt) for learner in learners]
+            tasks += [train(learner, page, learnt) for learner in learners]
         await asyncio.gather(*tasks)
         print(["drawing", "drawing and photographs", "drawing, photographs and training"][phase])
         for name, asked in (("drawings", drawn), ("photographs", shown), ("runs", learnt)):
