@@ -205,6 +205,8 @@ class Classroom:
         finally:
             if teacher.comes_free():
                 self._idle.append(teacher)
+            while len(self._idle) > self._seats:  # somebody came while the first one started
+                self._idle.pop(0).end()
 
 
 class _Teacher:
@@ -241,7 +243,7 @@ class _Teacher:
         try:
             heard = pickle.loads(self._line.recv_bytes()) if self._line.poll(seconds) else None
         except (EOFError, OSError):
-            self._end()
+            self.end()
             raise UserError(DIED) from None
         self._busy = self._busy and heard != DONE
         return None if isinstance(heard, str) else heard
@@ -256,10 +258,10 @@ class _Teacher:
                 self._hear(end - time.monotonic())
         if not self._busy and self.is_alive():
             return True
-        self._end()
+        self.end()
         return False
 
-    def _end(self) -> None:
+    def end(self) -> None:
         self._busy = False
         self._process.kill()
         self._process.join()

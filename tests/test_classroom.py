@@ -146,6 +146,14 @@ def test_a_process_started_ahead_holds_the_first_lesson():
     taught.close()
 
 
+def test_no_more_processes_stay_than_there_are_seats():
+    hasty = Classroom(1)
+    before = multiprocessing.active_children()
+    with hasty._teacher():
+        hasty.prepare()
+    assert len(set(multiprocessing.active_children()) - set(before)) == 1
+
+
 def test_while_nobody_asks_the_pictures_that_need_no_download_are_loaded(monkeypatch, tmp_path):
     ours, theirs = multiprocessing.Pipe()
     monkeypatch.setattr(lesson, "_loaded", {})
