@@ -297,7 +297,7 @@ PRESETS: dict[str, Recipe] = {
     "cifar10-74": replace(_QUICK_PHOTOS, epochs=0.85),
     "cifar10-78": _QUICK_PHOTOS,
     "cifar10-90": replace(_WHITENED, model="whitened-small", epochs=4.25),
-    "cifar10-94": replace(_WHITENED, epochs=12),
+    "cifar10-94": replace(_WHITENED, epochs=8, learning_rate=1.0),
     "mnist-three-conv-norm-augmented": replace(
         _AUGMENTED, dataset="mnist", augmentation=("warp", "thickness"), claim=0.9939
     ),
