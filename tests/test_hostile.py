@@ -126,6 +126,24 @@ def test_the_pad_is_answered_whatever_it_sends(pad, drawing):
     assert "probabilities" in answer or is_a_sentence(answer["fault"])
 
 
+@GENTLY
+@given(
+    payload=some.lists(DRAWINGS | some.sampled_from(["cifar10", "conv1", 0, [[[0, 0], [9, 9]]]]))
+)
+def test_every_endpoint_answers_whatever_it_is_sent(client, hosted, payload):
+    for name in client.view_api(return_format="dict")["named_endpoints"]:
+        answer = httpx.post(
+            f"{hosted}gradio_api/run{name}",
+            content=json.dumps({"data": payload}),
+            headers={"Content-Type": "application/json"},
+            timeout=60,
+        )
+        assert answer.status_code in (200, 400, 422, 500)
+        assert "Traceback" not in answer.text
+        if answer.status_code == 500:
+            assert is_a_sentence(answer.json()["error"]), (name, answer.text)
+
+
 OUTSIZE = {
     "a million points": lambda: json.dumps([[[0.5, 0.5]] * 1_000_000]),
     "a million strokes": lambda: json.dumps([[[0, 0]]] * 1_000_000),
