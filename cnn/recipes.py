@@ -226,18 +226,16 @@ _QUICK_PHOTOS = Recipe(
 _WHITENED = replace(
     _QUICK_PHOTOS, model="whitened", batch_size=500, label_smoothing=0.2, held_out=1_000
 )
-_PHOTOS = Recipe(
-    dataset="cifar10",
-    model="whitened",
+_PHOTOS = replace(
+    _WHITENED,
     epochs=40,
-    batch_size=500,
     optimizer="sgd",
     learning_rate=0.6,
     momentum=0.85,
     weight_decay=0.0011,
-    norm_rate=64,
-    schedule="linear",
+    warmup=0.2,
     augmentation=("flip", "shift", "camera", "cutout"),
+    label_smoothing=0.0,
     held_out=2_000,
     default=True,
 )
