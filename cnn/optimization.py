@@ -30,18 +30,20 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 turns, state = weight.ndim == 4, self.state[weight]
+                if not state:
+                    state.update(mean=torch.zeros_like(weight), length=weight.norm())
                 gradient = weight.grad
                 if not turns:
                     gradient = gradient.add(weight, alpha=group["weight_decay"])
-                mean = state.setdefault("mean", torch.zeros_like(weight))
-                mean.mul_(group["momentum"]).add_(gradient)
+                mean = state["mean"].mul_(group["momentum"]).add_(gradient)
                 step = gradient.add(mean, alpha=group["momentum"])
                 if turns:
-                    length = state.setdefault("length", weight.norm())
-                    step = TURN * _orthogonal(step.flatten(1)).view_as(step)
-                weight.sub_(step, alpha=group["lr"])
-                if turns:
-                    weight.mul_(length / weight.norm())
+                    weight.sub_(
+                        _orthogonal(step.flatten(1)).view_as(step), alpha=group["lr"] * TURN
+                    )
+                    weight.mul_(state["length"] / weight.norm())
+                else:
+                    weight.sub_(step, alpha=group["lr"])
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:
