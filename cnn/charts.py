@@ -3,12 +3,13 @@
 On a transparent ground, so that each can lie on paper and on graphite.
 """
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -21,6 +22,7 @@ from cnn.walkthrough import Stage
 
 CELL = 84  # pixels, of a confusion matrix
 SIZE = 8, 5.6  # hundreds of pixels, of a chart
+AXES = 0.13, 0.16, 0.84, 0.8  # left, bottom, width and height, in shares of it
 TILE, LARGER, GAP = 64, 100, 6  # pixels, of a picture among others
 RIGHT_CELL = (74, 77, 84)
 
@@ -202,8 +204,8 @@ def tile(image: Tensor, side: int | None = None) -> Image.Image:
 def _axes(x_name: str, y_name: str) -> tuple[Figure, Axes]:
     """Axes with names and a grid, in grey on nothing."""
     grey = _shares(GREY)
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=SIZE, facecolor="none")
+    axes = figure.add_axes(AXES)
     axes.set_facecolor("none")
     axes.set_xlabel(x_name, color=grey, fontsize=18)
     axes.set_ylabel(y_name, color=grey, fontsize=18)
@@ -219,9 +221,9 @@ def _shares(color: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def _picture(figure: Figure) -> Image.Image:
-    file = io.BytesIO()
-    figure.savefig(file, dpi=100, transparent=True)
-    return Image.open(file)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba()))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
