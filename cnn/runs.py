@@ -22,7 +22,7 @@ from cnn.checkpoints import Card, Checkpoint
 from cnn.datasets import Split, Splits
 from cnn.recipes import Recipe
 
-PREPARED = 2_000
+PREPARED = 500
 
 
 @dataclass(frozen=True)
