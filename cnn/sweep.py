@@ -23,7 +23,6 @@ from typing import Any
 import torch
 
 from cnn import UserError, datasets, hardware, recipes, training
-from cnn.datasets import Splits
 from cnn.recipes import Recipe
 
 MEASURES = ("train_loss", "validation_loss", "validation_accuracy", "seconds")
@@ -105,18 +104,13 @@ def trials(combinations: Iterable, seeds: int, folds: int) -> list[Trial]:
 
 def follow(trial: Trial) -> dict[str, float]:
     """Do one run and measure it on the pictures it watched; the test set is left alone."""
-    splits = _splits(trial.recipe.dataset, trial.recipe.held_out)
+    splits = datasets.kept(datasets.named(trial.recipe.dataset), trial.recipe.held_out)
     if trial.folds:
         splits = datasets.fold(splits, trial.fold, trial.folds)
     run = training.start(trial.recipe, splits)
     for _ in training.fit(run):
         pass
     return {name: run.history[-1][name] for name in MEASURES}
-
-
-@functools.lru_cache(maxsize=1)
-def _splits(dataset: str, held_out: int | None) -> Splits:
-    return datasets.load(datasets.named(dataset), held_out)
 
 
 def run(trials: Sequence[Trial], table: Path, processes: int) -> Iterator[dict[str, str]]:

@@ -86,6 +86,18 @@ def test_they_are_not_simply_the_first_ones():
     assert abs(chosen[_numbered(1_000).labels[chosen.long()] == 0].mean() - 158) < 80
 
 
+def test_what_is_kept_is_read_once_and_cut_as_asked(monkeypatch):
+    monkeypatch.setattr(datasets, "_kept", {})
+    read = []
+    counted = replace(NUMBERED, read=lambda *asked: read.append(asked) or NUMBERED.read(*asked))
+    for held_out in (50, 100):
+        for kept, loaded in zip(
+            datasets.kept(counted, held_out), datasets.load(NUMBERED, held_out), strict=True
+        ):
+            assert torch.equal(kept.images, loaded.images)
+    assert len(read) == 2
+
+
 def test_a_tenth_is_held_out_unless_asked_otherwise():
     assert len(datasets.load(NUMBERED).validation) == 100
 
