@@ -78,7 +78,7 @@ def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:
     gc.collect()  # now the next one is due when there is as much of the visitors' to look through
     behind = gate.served(folder)
     behind["lifespan"] = lambda _: cleaning.kept_clean(blocks)
-    threading.Thread(target=train.common_room().prepare, daemon=True).start()
+    threading.Thread(target=train.prepare, daemon=True).start()
     blocks.launch(**LAUNCH, app_kwargs=behind, **given)
     return blocks
 

@@ -108,13 +108,7 @@ class Classroom:
         self._line: list[Course] = []
         self._idle: list[_Teacher] = []
         self._estimates: dict[Recipe, float] = {}
-        self._lock = threading.Lock()
-
-    def prepare(self) -> None:
-        """Start a process before anybody needs it, which takes some seconds."""
-        if not self._lent:
-            with self._teacher():
-                pass
+        self._lock, self._measuring = threading.Lock(), threading.Lock()
 
     def attend(self, course: Course) -> Iterator[Report | None]:
         """Wait in line, then follow a lesson to its outcome; None while there is nothing new.
@@ -143,17 +137,26 @@ class Classroom:
         return sum(other.left for other in before) / self._seats
 
     def estimates(self, recipes: Iterable[Recipe]) -> Iterator[dict[Recipe, float]]:
-        """The seconds that lessons take here, each measured once, while nobody learns."""
-        yield dict(self._estimates)
+        """The seconds that lessons take here, each measured once, while nobody learns.
+
+        Whoever asks first has a process started, which takes some seconds, and the pictures loaded.
+        """
+        known = dict(self._estimates)
+        yield known
         for recipe in recipes:
-            if not (recipe in self._estimates or self._line or self._lent):
-                with self._in_line(Course(recipe)), self._teacher() as teacher:
-                    for seconds in teacher.ask(MEASURE, recipe):
-                        if seconds:
-                            self._estimates[recipe] = seconds
-                        elif len(self._line) > 1:  # a lesson is more urgent
-                            return
+            if recipe not in known:
+                with self._measuring:
+                    if not (recipe in self._estimates or self._line or self._lent):
+                        self._measure(recipe)
                 yield dict(self._estimates)
+
+    def _measure(self, recipe: Recipe) -> None:
+        with self._in_line(Course(recipe)), self._teacher() as teacher:
+            for seconds in teacher.ask(MEASURE, recipe):
+                if seconds:
+                    self._estimates[recipe] = seconds
+                elif len(self._line) > 1:  # a lesson is more urgent
+                    teacher.tell(LEAVE)
 
     def _taught(self, course: Course) -> Iterator[Report | None]:
         with self._teacher() as teacher:
@@ -168,7 +171,7 @@ class Classroom:
 
         Its process begins as a copy of this one, so the pictures are loaded here.
         """
-        lesson.pictures(course.recipe)
+        datasets.kept(datasets.named(course.recipe.dataset))
         with contextlib.closing(self._lent(course.recipe, course.origin)) as reports:
             for report in reports:
                 yield report
@@ -203,8 +206,7 @@ class Classroom:
         try:
             yield teacher
         finally:
-            if teacher.comes_free():
-                self._idle.append(teacher)
+            self._idle.append(teacher if teacher.comes_free() else _Teacher())
             while len(self._idle) > self._seats:  # somebody came while the first one started
                 self._idle.pop(0).end()
 
@@ -303,10 +305,10 @@ def _let_others_first() -> None:
 
 def _get_ready(visitor: Connection) -> None:
     """Load the pictures that are on this machine, as long as nobody asks for anything."""
-    for name in datasets.DATASETS:
+    for dataset in datasets.DATASETS.values():
         with contextlib.suppress(UserError, MemoryError):
             if not visitor.poll():
-                lesson.pictures(Recipe(dataset=name), _decline)
+                datasets.kept(dataset, loading=_decline)
 
 
 def _decline(_: float) -> None:
@@ -316,6 +318,7 @@ def _decline(_: float) -> None:
 def _do(visitor: Connection, what: str, recipe: Recipe, origin: Checkpoint | None = None) -> None:
     try:
         if what == MEASURE:
+            _get_ready(visitor)
             _say(visitor, lesson.seconds_needed(recipe, until=visitor.poll))
         else:
             _hold(visitor, recipe, origin)

@@ -90,7 +90,8 @@ class Lesson:
         loading: Callable[[float], object] | None = None,
         device: torch.device | None = None,
     ):
-        self.run = training.start(recipe, pictures(recipe, loading), device, origin)
+        pictures = datasets.kept(datasets.named(recipe.dataset), recipe.held_out, loading)
+        self.run = training.start(recipe, pictures, device, origin)
         self.limit = time_limit() if limit is None else limit
         self.stopped = False
         self.fault: UserError | None = None
@@ -173,22 +174,6 @@ class Lesson:
         return verdict
 
 
-_loaded: dict[str, tuple[int | None, Splits]] = {}
-
-
-def pictures(recipe: Recipe, loading: Callable[[float], object] | None = None) -> Splits:
-    """What a recipe learns from; `loading` is that of `datasets.load`.
-
-    Of each data set those asked for last stay in memory, 0.2 GB at most.
-    """
-    held_out, splits = _loaded.get(recipe.dataset, (None, None))
-    if not splits or held_out != recipe.held_out:
-        _loaded.pop(recipe.dataset, None)
-        splits = datasets.load(datasets.named(recipe.dataset), recipe.held_out, loading)
-        _loaded[recipe.dataset] = recipe.held_out, splits
-    return splits
-
-
 def seconds_left(progress: Progress) -> float:
     """About how long the run still takes: to the end of its recipe or of its time."""
     left = progress.seconds / progress.step * (progress.steps - progress.step)
@@ -204,10 +189,10 @@ def describe(progress: Progress) -> str:
     )
 
 
-def seconds_needed(recipe: Recipe, until: Callable[[], bool] = bool) -> float:
+def seconds_needed(recipe: Recipe, until: Callable[[], bool] = bool) -> float | None:
     """How long a lesson takes here, in training time, from a few steps on made-up pictures.
 
-    It is measured for a moment, or `until` there is something more urgent.
+    It is measured for a moment; None where `until` tells of something more urgent.
     """
     dataset = datasets.named(recipe.dataset)
     shape = dataset.channels, dataset.size, dataset.size
@@ -219,9 +204,10 @@ def seconds_needed(recipe: Recipe, until: Callable[[], bool] = bool) -> float:
     with hardware.threads(hardware.cores()):
         run = training.start(replace(recipe, synthetic=0, epochs=1_000), splits)
         steps = training.fit(run)
-        first = next(steps)
-        for latest in steps:
-            if latest.seconds - first.seconds > SECONDS_MEASURED or until():
-                break
+        first = latest = next(steps)
+        while latest.seconds - first.seconds < SECONDS_MEASURED:
+            if until():
+                return None
+            latest = next(steps)
     a_step = (latest.seconds - first.seconds) / (latest.step - first.step)
     return a_step * recipe.epochs * learnt_from / recipe.batch_size

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cnn import UserError, classroom, lesson
+from cnn import UserError, classroom, datasets
 from cnn.classroom import Classroom, Course
 from cnn.recipes import Recipe
 
@@ -74,6 +74,15 @@ def test_who_leaves_frees_the_seat_within_a_second(room):
     assert _begun(room)[0].curve
 
 
+def test_a_process_that_must_be_ended_has_its_successor_at_once(monkeypatch):
+    strict = Classroom(1)
+    course, reports = _begun(strict)
+    before = multiprocessing.active_children()
+    monkeypatch.setattr(classroom, "GRACE", 0)
+    reports.close()
+    assert len(set(multiprocessing.active_children()) - set(before)) == 1
+
+
 def test_who_comes_later_waits_and_is_told_how_long(room):
     first, taught = _begun(room)
     second = Course(RECIPE)
@@ -138,7 +147,7 @@ def test_a_rate_that_explodes_is_a_sentence_and_keeps_what_was_learnt_before(roo
 def test_a_process_started_ahead_holds_the_first_lesson():
     ready = Classroom(1)
     before = multiprocessing.active_children()
-    ready.prepare()
+    list(ready.estimates([RECIPE]))
     ahead = set(multiprocessing.active_children()) - set(before)
     assert len(ahead) == 1
     _, taught = _begun(ready)
@@ -150,20 +159,20 @@ def test_no_more_processes_stay_than_there_are_seats():
     hasty = Classroom(1)
     before = multiprocessing.active_children()
     with hasty._teacher():
-        hasty.prepare()
+        hasty._measure(RECIPE)
     assert len(set(multiprocessing.active_children()) - set(before)) == 1
 
 
 def test_while_nobody_asks_the_pictures_that_need_no_download_are_loaded(monkeypatch, tmp_path):
     ours, theirs = multiprocessing.Pipe()
-    monkeypatch.setattr(lesson, "_loaded", {})
+    monkeypatch.setattr(datasets, "_kept", {})
     monkeypatch.setenv("CNN_DATA", str(tmp_path / "none"))
     ours.send_bytes(b"a task")
     classroom._get_ready(theirs)
-    assert not lesson._loaded
+    assert not datasets._kept
     theirs.recv_bytes()
     classroom._get_ready(theirs)
-    assert set(lesson._loaded) == {"synthetic"}
+    assert {name for name, _ in datasets._kept} == {"synthetic"}
     assert not (tmp_path / "none").exists()
 
 

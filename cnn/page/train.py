@@ -71,6 +71,12 @@ def common_room() -> Classroom:
     return Classroom(classroom.seats(), _lent())
 
 
+def prepare() -> None:
+    """Measure the lessons before anybody asks; by then their process and pictures are there."""
+    for _ in common_room().estimates(map(recipes.preset, report.LESSONS)):
+        pass
+
+
 def _lent() -> Callable | None:
     """A host's way to hold lessons on a shared GPU, where the `spaces` package is there."""
     try:
@@ -83,8 +89,12 @@ def _lent() -> Callable | None:
 def _cards() -> gr.HTML:
     return gr.HTML(
         report.lessons(FIRST, {}, lesson.time_limit()),
-        js_on_load="""element.addEventListener("change", (event) =>
-            trigger("choose", { lesson: event.target.value }));""",
+        js_on_load="""let chosen;
+        element.addEventListener("change", (event) =>
+            trigger("choose", { lesson: (chosen = event.target.value) }));
+        watch("value", () => {
+            if (chosen) element.querySelector(`[value="${chosen}"]`).checked = true;
+        });""",
         apply_default_css=False,
     )
 
@@ -113,7 +123,7 @@ def _choosing(
         return [event.lesson, *(list(v) if isinstance(v, tuple) else v for v in values)]
 
     def estimate(chosen: str) -> Iterator[str]:
-        for known in room.estimates(PRESETS[name] for name in report.LESSONS):
+        for known in room.estimates(map(recipes.preset, report.LESSONS)):
             yield report.lessons(chosen, known, lesson.time_limit())
 
     cards.choose(choose, None, [chosen, *widgets], **parts.QUIET)
