@@ -10,16 +10,18 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from gradio.state_holder import StateHolder
+from gradio.state_holder import SessionState
 from server import running_app
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+import app
 import cnn
 from cnn import checkpoints
 from cnn.page import cleaning, log
 from cnn.page.gate import MEGABYTE, PROXIES, Gate, Pace
+from cnn.page.sessions import Sessions
 
 ROOT = Path(__file__).parents[1]
 SECRET = "cnn/__init__.py"
@@ -318,7 +320,7 @@ def test_the_examples_outlive_every_sweep(hosted):
 
 
 def test_who_has_left_is_forgotten_and_who_is_here_is_not():
-    visits = StateHolder()
+    visits = Sessions()
     now = datetime(2026, 1, 1)
     for name, closed, kept, idle in (
         ("here", False, {1: "a network"}, 3600),
@@ -329,5 +331,24 @@ def test_who_has_left_is_forgotten_and_who_is_here_is_not():
         state = SimpleNamespace(is_closed=closed, state_data=kept, state_components=[])
         visits.session_data[name] = state
         visits.time_last_used[name] = now - timedelta(seconds=idle)
-    cleaning.forget(visits, now)
+    visits.forget(now)
     assert list(visits.session_data) == ["here", "just closed"]
+
+
+def test_a_session_begins_as_gradio_would_begin_it_and_changes_for_nobody_else():
+    page = app.page()
+    sessions = Sessions()
+    sessions.set_blocks(page)
+    usual = SessionState(page)
+    first = sessions["first"]
+    assert vars(first).keys() == vars(usual).keys()
+    assert first.config_values == usual.config_values
+    part = next(iter(first.config_values))
+    first._update_value_in_config(part, "mine")
+    first.blocks_config.blocks.clear()
+    first.state_data[0] = "mine"
+    second = sessions["second"]
+    assert second.config_values == usual.config_values
+    assert second.blocks_config.blocks == page.default_config.blocks
+    assert not second.state_data
+    assert sessions["first"] is first

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import anyio.to_thread
 from gradio import Blocks
-from gradio.state_holder import StateHolder
 from gradio.utils import get_upload_folder
+
+from cnn.page.sessions import Sessions
 
 BETWEEN = 20  # seconds, as the others
 OLDEST = 50 * 60
-LONGEST_AWAY = 15 * 60
-DAY = 24 * 60 * 60
 M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
@@ -45,26 +44,15 @@ def sweep(folder: Path, keep: Set[str], oldest: float = OLDEST) -> None:
             continue
 
 
-def forget(visits: StateHolder, now: datetime) -> None:
-    """Drop the sessions of those who have left, and of programs that asked a single question.
-
-    Gradio keeps a third of a megabyte for each session, ten thousand of them, and for ever.
-    """
-    for session, state in list(visits.session_data.items()):
-        idle = (now - visits.time_last_used.get(session, now)).total_seconds()
-        if idle > (LONGEST_AWAY if state.is_closed else BETWEEN if not state.state_data else DAY):
-            visits.delete_state(session)
-            visits.session_data.pop(session, None)
-            visits.time_last_used.pop(session, None)
-
-
 @contextlib.asynccontextmanager
 async def kept_clean(page: Blocks) -> AsyncIterator[None]:
     """While the page is served, sweep its folder of uploads and forget who has left."""
+    page.app.state_holder = sessions = Sessions()
+    sessions.set_blocks(page)
 
     async def sweep_on() -> None:
         while True:
-            forget(page.state_holder, datetime.now())
+            sessions.forget(datetime.now())
             keep = {path for block in page.blocks.values() for path in block.keep_in_cache}
             await anyio.to_thread.run_sync(sweep, Path(get_upload_folder()), keep)
             await asyncio.sleep(BETWEEN)
