@@ -81,7 +81,8 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
-        name = f"{_processor()}, {torch.get_num_threads()} threads"
+        count = torch.get_num_threads()
+        name = f"{_processor()}, {count} thread{'s' * (count > 1)}"
     return f"{name}, {str(precision(device)).removeprefix('torch.')}"
 
 

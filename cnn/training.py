@@ -182,7 +182,7 @@ def conclude(run: Run) -> Checkpoint:
     """Measure what was learnt, on the test pictures once, and write the Card.
 
     The temperature and the threshold of familiarity come from the validation pictures. Where the
-    run went on from another network, that one's seconds and command come first.
+    run went on from another network, that one's epochs, seconds and command come first.
     """
     network = copy.deepcopy(run.answering).eval().requires_grad_(False)
     recipe, dataset = run.recipe, datasets.named(run.recipe.dataset)
@@ -222,9 +222,20 @@ def conclude(run: Run) -> Checkpoint:
         default=recipe.default,
         claim=recipe.claim,
         auroc=_auroc(network, dataset, evaluation.familiarity(answers)),
-        history=run.history,
+        history=_history(run),
     )
     return Checkpoint(network.cpu(), card)
+
+
+def _history(run: Run) -> list[dict[str, float]]:
+    before = run.origin.history if run.origin else []
+    if not before:
+        return run.history
+    since = {name: before[-1][name] for name in ("epoch", "step", "steps", "seconds")}
+    return before + [
+        epoch | {name: epoch[name] + ahead for name, ahead in since.items()}
+        for epoch in run.history
+    ]
 
 
 def _auroc(network: nn.Module, dataset: datasets.Dataset, familiar: Tensor) -> dict[str, float]:

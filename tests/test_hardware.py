@@ -52,5 +52,5 @@ def test_timing_the_machine_leaves_the_random_numbers_of_a_run_alone():
 def test_the_machine_is_described_in_one_line_with_its_precision():
     line = hardware.describe(CPU)
     assert "\n" not in line
-    assert f"{torch.get_num_threads()} threads" in line
+    assert f"{torch.get_num_threads()} thread" in line
     assert line.endswith(("float32", "bfloat16"))

@@ -236,6 +236,9 @@ def test_a_run_goes_on_from_finished_weights_and_is_soon_better():
     card = training.conclude(more).card
     assert card.seconds == origin.card.seconds + more.seconds
     assert card.command.startswith(origin.card.command + " && ")
+    assert card.history[:-1] == origin.card.history
+    assert card.history[-1]["epoch"] == len(card.history)
+    assert card.history[-1]["seconds"] == pytest.approx(card.seconds)
 
 
 def test_whitened_filters_are_not_computed_anew_to_go_on():
