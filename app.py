@@ -19,6 +19,7 @@ from cnn.page import (
     parts,
     photo,
     probabilities,
+    sessions,
     sharing,
     train,
     visit,
@@ -77,7 +78,9 @@ def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:
     gc.freeze()  # 460,000 objects of the page: to look through them stopped everybody for 0.8 s
     gc.collect()  # now the next one is due when there is as much of the visitors' to look through
     behind = gate.served(folder)
-    behind["lifespan"] = lambda _: cleaning.kept_clean(blocks)
+    behind["lifespan"] = lambda host: cleaning.kept_clean(
+        blocks, sessions.Sessions.of(host, blocks).forget
+    )
     threading.Thread(target=train.prepare, daemon=True).start()
     blocks.launch(**LAUNCH, app_kwargs=behind, **given)
     return blocks

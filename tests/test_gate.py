@@ -337,8 +337,7 @@ def test_who_has_left_is_forgotten_and_who_is_here_is_not():
 
 def test_a_session_begins_as_gradio_would_begin_it_and_changes_for_nobody_else():
     page = app.page()
-    sessions = Sessions()
-    sessions.set_blocks(page)
+    sessions = Sessions.of(SimpleNamespace(), page)
     usual = SessionState(page)
     first = sessions["first"]
     assert vars(first).keys() == vars(usual).keys()

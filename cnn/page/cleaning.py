@@ -4,15 +4,13 @@ import asyncio
 import contextlib
 import ctypes
 import time
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Callable, Set
 from datetime import datetime
 from pathlib import Path
 
 import anyio.to_thread
 from gradio import Blocks
 from gradio.utils import get_upload_folder
-
-from cnn.page.sessions import Sessions
 
 BETWEEN = 20  # seconds, as the others
 OLDEST = 50 * 60
@@ -45,14 +43,12 @@ def sweep(folder: Path, keep: Set[str], oldest: float = OLDEST) -> None:
 
 
 @contextlib.asynccontextmanager
-async def kept_clean(page: Blocks) -> AsyncIterator[None]:
-    """While the page is served, sweep its folder of uploads and forget who has left."""
-    page.app.state_holder = sessions = Sessions()
-    sessions.set_blocks(page)
+async def kept_clean(page: Blocks, forget: Callable[[datetime], None]) -> AsyncIterator[None]:
+    """While the page is served, sweep its folder of uploads and `forget` who has left by now."""
 
     async def sweep_on() -> None:
         while True:
-            sessions.forget(datetime.now())
+            forget(datetime.now())
             keep = {path for block in page.blocks.values() for path in block.keep_in_cache}
             await anyio.to_thread.run_sync(sweep, Path(get_upload_folder()), keep)
             await asyncio.sleep(BETWEEN)

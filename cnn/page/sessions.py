@@ -3,6 +3,7 @@
 import copy
 from datetime import datetime
 
+from fastapi import FastAPI
 from gradio import Blocks
 from gradio.state_holder import SessionState, StateHolder
 
@@ -19,8 +20,14 @@ class Sessions(StateHolder):
     deep as gradio writes into it.
     """
 
+    @classmethod
+    def of(cls, host: FastAPI, page: Blocks) -> "Sessions":
+        """Those that a host holds of a page from now on."""
+        host.state_holder = sessions = cls()
+        sessions.set_blocks(page)
+        return sessions
+
     def set_blocks(self, blocks: Blocks) -> None:
-        """Hold the sessions of that page from now on."""
         super().set_blocks(blocks)
         self._newcomer = SessionState(blocks)
 
