@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from PIL import Image
 
 from cnn import checkpoints, handwriting
 from cnn.datasets import CIFAR10
@@ -281,15 +282,19 @@ def finished(page):
 
 def test_train_learns_the_synthetic_digits_in_the_same_chart_and_gives_them_away(train, tmp_path):
     page = train()
-    drawn = page.locator(".vega-embed:visible")
+    drawn = page.locator(".curves canvas:visible")
     expect(drawn).to_have_count(3)
     charts = [chart.element_handle() for chart in drawn.all()]
     started(page)
+    expect(page.get_by_role("img", name="Loss by step: training")).to_be_visible()
     expect(page.locator(".opinions figure")).to_have_count(8)
     assert finished(page) >= 97
     assert all(chart.evaluate("chart => chart.isConnected") for chart in charts)
     expect(page.get_by_role("img", name="confusion matrix")).to_be_visible()
     expect(page.locator(".meter:visible")).to_have_count(10)
+    with page.expect_download() as download:
+        page.locator(".curves .saved:visible").first.click()
+    assert Image.open(download.value.path()).width >= charts[0].bounding_box()["width"]
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the network").click()
     download.value.save_as(tmp_path / "mine.safetensors")

@@ -1,6 +1,7 @@
 """What the tab Train says of lessons, before and after them."""
 
 import csv
+import json
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -28,6 +29,11 @@ def _course(**changed) -> Course:
     return course
 
 
+def _points(drawn: str) -> dict[str, list]:
+    """The points of what curves.js draws, by the names of the curves."""
+    return {curve["name"]: curve["points"] for curve in json.loads(drawn)["curves"]}
+
+
 def test_a_lesson_that_cannot_end_in_time_is_disabled_and_says_why():
     times = {PRESETS["mnist-99"]: 2.7, PRESETS["cifar10-94"]: 1_200.0}
     shown = train_report.lessons("mnist-99", times, 900)
@@ -47,18 +53,23 @@ def test_a_place_in_the_line_is_told_in_words():
 
 def test_a_curve_holds_its_points_and_stays_small_however_long_it_is():
     course = _course()
-    frame = train_report.curve(course, "accuracy")
-    assert frame["accuracy"].tolist() == [25, 50, 75, 80]
-    assert train_report.curve(course, "rate")["rate"].tolist() == [0.01] * 3
-    course.curve = course.curve * 2_000
-    assert len(train_report.curve(course, "loss")) < 3_200
+    assert _points(train_report.curve(course.curve, "accuracy")) == {
+        "training": [[1, 25], [2, 50], [3, 75]],
+        "validation": [[3, 80]],
+    }
+    assert _points(train_report.curve(course.curve, "rate")) == {
+        "": [[1, 0.01], [2, 0.01], [3, 0.01]]
+    }
+    long = _points(train_report.curve(course.curve * 2_000, "loss"))
+    assert all(200 < len(points) <= 301 for points in long.values())
+    assert long["training"][-1][0] == 3
+    assert _points(train_report.curve([], "loss")) == {"training": [], "validation": []}
 
 
 def test_runs_lie_over_one_another_by_step_and_by_second():
     courses = [_course(), _course(seed=1)]
     for axis, last in (("step", 3), ("second", 1.5)):
-        frame = train_report.together(courses, "loss", axis)
-        assert frame[frame["run"] == "2"][axis].max() == last
+        assert _points(train_report.together(courses, "loss", axis))["run 2"][-1][0] == last
 
 
 def test_a_table_says_what_differed_and_nothing_else():

@@ -156,7 +156,10 @@ class _Board:
         )
         with gr.Row():
             with gr.Column(scale=3):
-                self.charts = {measure: _chart(measure) for measure in report.MEASURES}
+                self.charts = {
+                    measure: _chart(report.curve([], measure), measure)
+                    for measure in report.MEASURES
+                }
             with gr.Column(scale=2):
                 self.filters = parts.picture("The first filters, as they are now", "sheet still")
                 self.opinions = gr.HTML(apply_default_css=False)
@@ -192,7 +195,7 @@ class _Board:
         if told.loading is not None:
             title = datasets.named(course.recipe.dataset).title
             return {self.status: report.loading(title, told.loading)}
-        views = {chart: report.curve(course, name) for name, chart in self.charts.items()}
+        views = {chart: report.curve(course.curve, name) for name, chart in self.charts.items()}
         if told.progress:
             views |= self.says(lesson.describe(told.progress))
         if told.filters:
@@ -224,16 +227,15 @@ class _Board:
         }
 
 
-def _chart(measure: str) -> gr.LinePlot:
-    colored = {} if measure == "rate" else {"color": "split", "color_map": report.COLORS}
-    return gr.LinePlot(
-        report.nothing(measure),
-        x="step",
-        y=measure,
-        **colored,
-        title=report.MEASURES[measure],
-        height=150 if measure == "rate" else 240,
-        buttons=["export"],
+def _chart(value: str, kind: str = "") -> gr.HTML:
+    """A place for what `report` says of curves: one canvas, drawn anew with each value."""
+    return gr.HTML(
+        value,
+        html_template="<canvas role='img'></canvas>"
+        "<a class='saved' download='curve.png' href='#'>save as PNG</a>",
+        js_on_load=parts.asset("curves.js"),
+        elem_classes=f"curves {kind}",
+        apply_default_css=False,
     )
 
 
@@ -245,27 +247,17 @@ class _Compared:
             parts.heading("Compare", COMPARE)
             choices = [("by step", "step"), ("by second", "second")]
             self.by = gr.Radio(choices, value="step", label="Compare", container=False)
-            with gr.Row():
-                self.charts = {name: self._chart(name) for name in ("loss", "accuracy")}
+            with gr.Row(elem_classes="pair"):
+                self.charts = {
+                    measure: _chart(report.together([], measure, "step"))
+                    for measure in ("loss", "accuracy")
+                }
             self.table = gr.HTML(apply_default_css=False)
         self.all = [self.whole, *self.charts.values(), self.table]
 
-    def _chart(self, measure: str) -> gr.LinePlot:
-        return gr.LinePlot(
-            report.nothing(measure, color="run"),
-            x="step",
-            y=measure,
-            color="run",
-            color_map={str(number): color for number, color in enumerate(report.RUNS, 1)},
-            title=report.MEASURES[measure],
-            height=240,
-            buttons=["export"],
-        )
-
     def shows(self, visit: Visit, by: str) -> dict:
         views = {
-            chart: gr.LinePlot(report.together(visit.courses, name, by), x=by)
-            for name, chart in self.charts.items()
+            chart: report.together(visit.courses, name, by) for name, chart in self.charts.items()
         }
         views[self.whole] = gr.update(visible=len(visit.courses) > 1)
         return views | {self.table: report.differences(visit.courses) if visit.courses else ""}

@@ -1,12 +1,11 @@
-"""What the tab Train shows of a lesson: HTML, frames for the charts, and a file to take along."""
+"""What the tab Train shows of a lesson: HTML, curves, and a file to take along."""
 
 import csv
 import dataclasses
 import html
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from cnn import charts, datasets
 from cnn.classroom import Course
@@ -27,7 +26,7 @@ LESSONS = {
 COLORS = {"training": "#8f9198", "validation": "#ff6a3a"}
 RUNS = ["#8f9198", "#4f9bd9", "#d9a441", "#ff6a3a"]
 MEASURES = {"loss": "Loss", "accuracy": "Accuracy, %", "rate": "Learning rate"}
-MOST_POINTS = 1_000
+MOST_POINTS = 300  # of a curve: one for two pixels
 
 
 def lessons(chosen: str, estimates: Mapping[Recipe, float], limit: float) -> str:
@@ -77,25 +76,21 @@ def status(words: str) -> str:
     return f"<p class='status' role='status'>{html.escape(words)}</p>"
 
 
-def curve(course: Course, measure: str) -> pd.DataFrame:
-    """A measure by step, for training and validation: at most about a thousand points."""
-    rows = pd.DataFrame(course.curve, columns=["step", "split", *MEASURES])
-    thinned = rows.index % (1 + len(rows) // MOST_POINTS) == 0
-    rows = rows[thinned | (rows["split"] == "validation") | (rows.index == len(rows) - 1)]
+def curve(rows: Sequence[Mapping], measure: str) -> str:
+    """A measure of a course by step, for training and validation, as curves.js draws it."""
+    splits = {name: [row for row in rows if row["split"] == name] for name in COLORS}
     if measure == "rate":
-        rows = rows[rows["split"] == "training"]
-    return rows[["step", "split", measure]].assign(**{measure: _percent(rows[measure], measure)})
+        splits = {"": splits["training"]}
+    lines = zip(splits.items(), COLORS.values(), strict=False)
+    curves = [_line(name, color, rows, "step", measure) for (name, rows), color in lines]
+    return json.dumps({"title": MEASURES[measure], "by": "step", "curves": curves})
 
 
-def _percent(values: pd.Series, measure: str) -> pd.Series:
-    return 100 * values if measure == "accuracy" else values
-
-
-def nothing(measure: str, by: str = "step", color: str = "split") -> pd.DataFrame:
-    """A frame for a chart that has nothing to show yet, with its legend."""
-    names = list(COLORS) if color == "split" else ["1"]
-    rows = [{by: at, measure: float("nan"), color: name} for name in names for at in (0.0, 100.0)]
-    return pd.DataFrame(rows)
+def _line(name: str, color: str, rows: Sequence[Mapping], by: str, measure: str) -> dict:
+    factor = 100 if measure == "accuracy" else 1
+    shown = [*rows[: -1 : 1 + len(rows) // MOST_POINTS], *rows[-1:]]
+    points = [(round(row[by], 2), float(f"{factor * row[measure]:.4g}")) for row in shown]
+    return {"name": name, "color": color, "points": points}
 
 
 def write_curve(path: Path, course: Course) -> Path:
@@ -143,16 +138,14 @@ def ending(outcome: Outcome) -> str:
     )
 
 
-def together(courses: Sequence[Course], measure: str, by: str) -> pd.DataFrame:
-    """A measure of several courses while they trained, by "step" or "second"."""
-    frames = [nothing(measure, by, "run")]
-    for number, course in enumerate(courses, 1):
-        rows = pd.DataFrame(course.curve)
-        rows = rows[rows["split"] == "training"]
-        rows = rows.iloc[:: 1 + len(rows) * len(courses) // MOST_POINTS]
-        shown = rows[[by, measure]].assign(**{measure: _percent(rows[measure], measure)})
-        frames.append(shown.assign(run=str(number)))
-    return pd.concat(frames[len(courses) > 0 :])
+def together(courses: Sequence[Course], measure: str, by: str) -> str:
+    """A measure of several courses while they trained, by "step" or "second", for curves.js."""
+    training = [[row for row in one.curve if row["split"] == "training"] for one in courses]
+    curves = [
+        _line(f"run {number}", color, rows, by, measure)
+        for number, (rows, color) in enumerate(zip(training, RUNS, strict=False), 1)
+    ]
+    return json.dumps({"title": MEASURES[measure], "by": by, "curves": curves})
 
 
 def differences(courses: Sequence[Course]) -> str:
