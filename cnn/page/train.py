@@ -182,7 +182,7 @@ class _Board:
             self.curve = gr.DownloadButton("Download the curve", min_width=180)
         parts.heading("What it takes for what", REVIEW)
         with gr.Row(elem_classes="counted"):
-            self.confusion = parts.picture("The confusion matrix", "large still")
+            self.confusion = parts.picture("The confusion matrix", "matrix still")
             with gr.Column():
                 self.classes = gr.HTML(apply_default_css=False)
         parts.heading("Surest mistakes", "Of these it was most sure, and wrong.")
