@@ -27,6 +27,7 @@ from cnn.recipes import Recipe
 
 MOST_WAITING = 10
 PATIENCE = 0.25  # seconds between two looks at whoever follows a lesson
+GLANCE = 1.0  # and at whoever waits in line, where each look costs the page some milliseconds
 GRACE = 0.5  # seconds in which a lesson that nobody follows must have ended
 NICE = 10  # of 19: a tenth of the processor where the page wants all of it
 USUAL = 20.0  # seconds, of a lesson, before there has been one
@@ -108,7 +109,8 @@ class Classroom:
         self._line: list[Course] = []
         self._idle: list[_Teacher] = []
         self._estimates: dict[Recipe, float] = {}
-        self._lock, self._measuring = threading.Lock(), threading.Lock()
+        self._lock = threading.Condition()  # told where the line moves
+        self._measuring = threading.Lock()
 
     def attend(self, course: Course) -> Iterator[Report | None]:
         """Wait in line, then follow a lesson to its outcome; None while there is nothing new.
@@ -120,7 +122,8 @@ class Classroom:
             while self.place(course):
                 if course.stopped:
                     raise UserError("You have left the line. Press Start to join it again.")
-                time.sleep(PATIENCE)
+                with self._lock:
+                    self._lock.wait(GLANCE)
                 yield None
             for report in self._borrowed(course) if self._lent else self._taught(course):
                 if report:
@@ -195,7 +198,9 @@ class Classroom:
             yield
         finally:
             course.under_way = False
-            self._line.remove(course)
+            with self._lock:
+                self._line.remove(course)
+                self._lock.notify_all()
 
     @contextlib.contextmanager
     def _teacher(self) -> Iterator["_Teacher"]:

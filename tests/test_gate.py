@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import httpx
 import pytest
 from gradio.state_holder import SessionState
@@ -335,19 +336,16 @@ def test_who_has_left_is_forgotten_and_who_is_here_is_not():
     assert list(visits.session_data) == ["here", "just closed"]
 
 
-def test_a_session_begins_as_gradio_would_begin_it_and_changes_for_nobody_else():
+def test_a_session_is_gradios_own_but_for_the_description_of_the_page():
     page = app.page()
-    sessions = Sessions.of(SimpleNamespace(), page)
-    usual = SessionState(page)
-    first = sessions["first"]
-    assert vars(first).keys() == vars(usual).keys()
-    assert first.config_values == usual.config_values
-    part = next(iter(first.config_values))
-    first._update_value_in_config(part, "mine")
-    first.blocks_config.blocks.clear()
-    first.state_data[0] = "mine"
-    second = sessions["second"]
-    assert second.config_values == usual.config_values
-    assert second.blocks_config.blocks == page.default_config.blocks
-    assert not second.state_data
-    assert sessions["first"] is first
+    session, usual = Sessions.of(SimpleNamespace(), page)["somebody"], SessionState(page)
+    assert vars(session).keys() == vars(usual).keys()
+    assert session.blocks_config.blocks == usual.blocks_config.blocks
+    part, other = list(page.blocks)[0], gr.HTML(render=False)
+    for one in (session, usual):
+        one._update_value_in_config(part, "mine")
+        one._update_config(part)
+        one[part] = other
+        assert one[part] is other
+    assert not any(session.config_values.values())
+    assert page.blocks[part] is not other

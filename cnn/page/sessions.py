@@ -1,7 +1,7 @@
 """Gradio's sessions: what each visitor's page holds, begun quickly and forgotten in time."""
 
-import copy
 from datetime import datetime
+from types import SimpleNamespace
 
 from fastapi import FastAPI
 from gradio import Blocks
@@ -12,13 +12,20 @@ LONGEST_AWAY = 15 * 60
 DAY = 24 * 60 * 60
 
 
-class Sessions(StateHolder):
-    """Gradio's sessions, each begun in well under a millisecond of everybody's time.
+class _Session(SessionState):
+    """A session that keeps no description of its page, which gradio's links alone would need.
 
-    Gradio asks every part of the page how it stands, 16 ms for each visitor while all others wait.
-    In the beginning it stands the same for all: it is asked once, and each visitor gets a copy as
-    deep as gradio writes into it.
+    To describe the page costs 16 ms for each visitor who comes, and parts of it at each answer,
+    while all others wait.
     """
+
+    def __init__(self, page: Blocks):
+        super().__init__(SimpleNamespace(default_config=page.default_config, blocks=()))
+        self.blocks_config.config_for_block = lambda *_: {}
+
+
+class Sessions(StateHolder):
+    """Gradio's sessions, light ones."""
 
     @classmethod
     def of(cls, host: FastAPI, page: Blocks) -> "Sessions":
@@ -27,24 +34,10 @@ class Sessions(StateHolder):
         sessions.set_blocks(page)
         return sessions
 
-    def set_blocks(self, blocks: Blocks) -> None:
-        super().set_blocks(blocks)
-        self._newcomer = SessionState(blocks)
-
     def __getitem__(self, session: str) -> SessionState:
         if session not in self.session_data:
-            self.session_data[session] = self._begun()
+            self.session_data[session] = _Session(self.blocks)
         return super().__getitem__(session)
-
-    def _begun(self) -> SessionState:
-        begun = copy.copy(self._newcomer)
-        begun.blocks_config = copy.copy(begun.blocks_config)
-        begun.config_values = {
-            part: {**config, "props": dict(config["props"])}
-            for part, config in begun.config_values.items()
-        }
-        begun.state_data, begun._state_ttl = {}, {}
-        return begun
 
     def forget(self, now: datetime) -> None:
         """Drop those of visitors who have left, and of programs that asked a single question.
