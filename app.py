@@ -69,7 +69,7 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
             train.tab(here, tabs)
         sharing.connect(share, tabs, here, subject)
         parts.footer()
-    return blocks.queue(max_size=100, default_concurrency_limit=2)
+    return blocks.queue(max_size=300, default_concurrency_limit=2)
 
 
 def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:

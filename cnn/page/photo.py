@@ -13,6 +13,7 @@ from cnn.preprocessing import describe_photo, open_photo, views_from_photo
 
 EXAMPLES = parts.ASSETS / "examples"
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
+IN_LINE = {"concurrency_id": "photographs"}  # two at a time: drawings are to find a core free
 
 
 def tab(visit: gr.State, subject: gr.State) -> None:
@@ -87,7 +88,13 @@ def _answer_to(asked: list, answer: gr.HTML, subject: gr.State) -> None:
 
     photo = asked[0]
     shown = photo.change(
-        look, asked, [answer, subject], preprocess=False, trigger_mode="always_last", **parts.QUIET
+        look,
+        asked,
+        [answer, subject],
+        preprocess=False,
+        trigger_mode="always_last",
+        **IN_LINE,
+        **parts.QUIET,
     )
     shown.failure(lambda: None, None, photo, **parts.QUIET)
 
@@ -101,8 +108,8 @@ def _choose(network: gr.Dropdown, asked: list, answer: gr.HTML, shown: gr.Tab) -
     def look(upload: dict | None, visit: Visit) -> tuple:
         return choices(visit, CIFAR10.name), _seen(upload, visit)[0]
 
-    network.input(choose, [*asked, network], answer, preprocess=False, **parts.QUIET)
-    shown.select(look, asked, [network, answer], preprocess=False, **parts.QUIET)
+    network.input(choose, [*asked, network], answer, preprocess=False, **IN_LINE, **parts.QUIET)
+    shown.select(look, asked, [network, answer], preprocess=False, **IN_LINE, **parts.QUIET)
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:
@@ -114,6 +121,7 @@ def _endpoint(checkpoint: Checkpoint) -> None:
     gr.api(
         classify_photo,
         api_name="classify_photo",
+        **IN_LINE,
         api_description="Say what a photograph shows, among the ten classes of CIFAR-10. "
         "`photo` is an image file (JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, under 10 MB). "
         "Returns `label`, its `probability`, `probabilities` by class (shares that sum to 1) "
