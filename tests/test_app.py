@@ -206,3 +206,15 @@ def test_a_toast_shows_words_and_never_markup():
 def test_a_toast_lets_bugs_through():
     with pytest.raises(ZeroDivisionError), parts.toast():
         raise ZeroDivisionError
+
+
+def test_what_may_be_refused_waits_in_the_queue_for_gradio_shows_no_toast_elsewhere(hosted):
+    events = httpx.get(f"{hosted}config").json()["dependencies"]
+    passing_by = {event["api_name"] for event in events if not event["queue"]}
+    assert passing_by == {
+        "settle",
+        "look",
+        "look_1",
+        "copy",
+        "load_example",
+    }  # the pad tells its own faults

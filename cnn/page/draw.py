@@ -97,7 +97,7 @@ def _choose(network: gr.Dropdown, visit: gr.State, pad: gr.HTML, shown: gr.Tab) 
         return visit, choices(visit, MNIST.name), gr.update(token=visit.token, network=name)
 
     outputs = [visit, network, pad]
-    network.input(choose, [visit, network], outputs, queue=False, **parts.QUIET)
+    network.input(choose, [visit, network], outputs, **parts.QUIET)
     for arrived in (pad.arrive, shown.select):
         arrived(look, visit, outputs, queue=False, **parts.QUIET)
 

@@ -123,7 +123,7 @@ def _softmax(asked: list) -> tuple:
             return _by_hand(checkpoint, subject, _checked(temperature))
 
     asked = [*asked, temperature]
-    temperature.input(warm, asked, sums, queue=False, trigger_mode="always_last", **parts.QUIET)
+    temperature.input(warm, asked, sums, trigger_mode="always_last", **parts.QUIET)
     return network, temperature, mark, sums
 
 

@@ -328,6 +328,6 @@ def _keeping(stop: gr.Button, visit: gr.State, board: _Board, tabs: gr.Tabs) -> 
             visit.discard(visit.last().name)
         return {board.ending: gr.update(visible=False)} | board.says("Discarded.")
 
-    stop.click(end, visit, queue=False, **parts.QUIET)
+    stop.click(end, visit, concurrency_limit=None, **parts.QUIET)
     board.use.click(use, visit, tabs, **parts.QUIET)
     board.discard.click(discard, visit, board.all, **parts.QUIET)
