@@ -70,11 +70,19 @@ def used(python: str, space: dict[str, str], folder: Path) -> bool:
         app.wait()
 
 
+def _python(version: str) -> str | None:
+    """Where a Python is; what only stands for one that is not there, as pyenv's shims, is none."""
+    found = shutil.which(f"python{version}")
+    if found and subprocess.run([found, "--version"], capture_output=True).returncode == 0:
+        return found
+    return None
+
+
 def main() -> int:
     space = front_matter()
     failed = []
     for version in ("3.10", space["python_version"]):
-        python = shutil.which(f"python{version}")
+        python = _python(version)
         if python is None:
             print(f"Python {version} is not here")
             continue
