@@ -104,6 +104,10 @@ def run(events: int) -> bool:
         with process(log, **place) as (address, app):
             held, asked = asyncio.run(soak(address, app.pid, Path(folder), events))
     print(asked)
+    print(
+        f"{held[0].megabytes:.0f} MB after the first thousand events, {held[-1].megabytes:.0f} in "
+        f"the end: {held[-1].megabytes - held[0].megabytes:+.0f}, goal at most {MEGABYTES_GOAL}"
+    )
     return not held[-1].grew_from(held[0]) and not asked.faults
 
 
