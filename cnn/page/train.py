@@ -61,6 +61,8 @@ def tab(visit: gr.State, tabs: gr.Tabs) -> None:
         _continuing(visit, board, room),
     ]
     _choosing(cards, chosen, widgets, [shown.select, *(one.then for one in begun)], room)
+    for one in begun:
+        one.success(board.ends, visit, board.after, **parts.QUIET)
     _comparing(compared, visit, begun)
     _keeping(stop, visit, board, tabs)
 
@@ -166,9 +168,11 @@ class _Board:
         gr.HTML(f"<p class='museum'>{MUSEUM}</p>", apply_default_css=False)
         with gr.Column(visible=False) as self.ending:
             self._end()
-        self.all = [self.status, *self.charts.values(), self.filters, self.opinions, self.ending]
-        self.all += [self.use, self.confusion, self.classes, self.mistakes]
-        self.all += [self.network, self.curve]
+        # gradio spends half a millisecond on each part of an event that is not to change
+        self.meanwhile = [self.status, *self.charts.values(), self.filters, self.opinions]
+        self.meanwhile += [self.ending]
+        self.after = [self.ending, self.use, self.confusion, self.classes, self.mistakes]
+        self.after += [self.network, self.curve]
 
     def _end(self) -> None:
         with gr.Row(elem_classes="afterwards"):
@@ -209,21 +213,21 @@ class _Board:
     def begins(self) -> dict:
         return {self.ending: gr.update(visible=False), self.status: report.waiting(0, 0)}
 
-    def ends(self, course: Course) -> dict:
-        outcome = course.outcome
+    def ends(self, visit: Visit) -> dict:
+        outcome = visit.last().outcome
         classes = outcome.checkpoint.card.classes
         folder = Path(tempfile.mkdtemp(prefix="cnn-", dir=gr.utils.get_upload_folder()))
         name = f"{outcome.checkpoint.card.dataset}-{outcome.checkpoint.card.model}"
         network = folder / f"{name}{checkpoints.SUFFIX}"
         checkpoints.save(network, outcome.checkpoint)
-        return self.says(report.ending(outcome)) | {
+        return {
             self.ending: gr.update(visible=True),
             self.use: USE[_place(outcome)],
             self.confusion: charts.confusion(outcome.confusion, classes),
             self.classes: parts.by_class(classes, outcome.per_class),
             self.mistakes: report.mistakes(outcome.mistakes, classes),
             self.network: str(network),
-            self.curve: str(report.write_curve(folder / f"{name}.csv", course)),
+            self.curve: str(report.write_curve(folder / f"{name}.csv", visit.last())),
         }
 
 
@@ -283,7 +287,7 @@ def _follow(visit: Visit, course: Course, board: _Board, room: Classroom) -> Ite
         yield board.says(str(error))
         raise
     visit.finish(course)
-    yield board.ends(course)
+    yield board.says(report.ending(course.outcome))
 
 
 def _learning(start: gr.Button, asked: list, board: _Board, room: Classroom) -> Dependency:
@@ -291,7 +295,7 @@ def _learning(start: gr.Button, asked: list, board: _Board, room: Classroom) -> 
         with parts.toast():
             yield from _follow(visit, Course(_recipe(preset, values)), board, room)
 
-    return start.click(learn, asked, board.all, concurrency_limit=None, **parts.QUIET)
+    return start.click(learn, asked, board.meanwhile, concurrency_limit=None, **parts.QUIET)
 
 
 def _continuing(visit: gr.State, board: _Board, room: Classroom) -> Dependency:
@@ -303,7 +307,7 @@ def _continuing(visit: gr.State, board: _Board, room: Classroom) -> Dependency:
             yield from _follow(visit, Course(recipe, before), board, room)
 
     asked = [visit, board.epochs]
-    return board.more.click(go_on, asked, board.all, concurrency_limit=None, **parts.QUIET)
+    return board.more.click(go_on, asked, board.meanwhile, concurrency_limit=None, **parts.QUIET)
 
 
 def _comparing(compared: _Compared, visit: gr.State, begun: list[Dependency]) -> None:
@@ -330,4 +334,4 @@ def _keeping(stop: gr.Button, visit: gr.State, board: _Board, tabs: gr.Tabs) -> 
 
     stop.click(end, visit, concurrency_limit=None, **parts.QUIET)
     board.use.click(use, visit, tabs, **parts.QUIET)
-    board.discard.click(discard, visit, board.all, **parts.QUIET)
+    board.discard.click(discard, visit, [board.ending, board.status], **parts.QUIET)
