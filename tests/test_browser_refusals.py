@@ -35,3 +35,14 @@ def test_a_temperature_out_of_range_is_told(visit):
     expect(page.locator(".beliefs")).to_be_visible(**IN_TIME)
     page.get_by_label("number input for Temperature").fill("50")
     expect(page.get_by_test_id("toast-text")).to_contain_text("50", **IN_TIME)
+
+
+def test_a_page_with_too_many_waiting_says_so_and_answers_again_when_asked(visit):
+    page = visit(tab="Photo")
+    example = page.locator("#examples button").first
+    page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "full"}))
+    example.click()
+    expect(page.get_by_test_id("toast-text").first).to_contain_text("currently busy", **IN_TIME)
+    page.unroute("**/queue/join*")
+    example.click()
+    expect(page.locator(".bench .answer .share")).to_contain_text("%", **IN_TIME)

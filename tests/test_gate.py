@@ -349,3 +349,13 @@ def test_a_session_is_gradios_own_but_for_the_description_of_the_page():
         assert one[part] is other
     assert not any(session.config_values.values())
     assert page.blocks[part] is not other
+
+
+def test_gradios_own_links_hold_nothing_of_a_visit(hosted):
+    with httpx.Client(base_url=hosted, timeout=60) as visitor:
+        asked = {"data": [[[[0, 0], [1, 0], [0.3, 2]]]], "session_hash": "somebody"}
+        event = visitor.post("gradio_api/call/classify_digit", json=asked).json()["event_id"]
+        assert "complete" in visitor.get(f"gradio_api/call/classify_digit/{event}").text
+        link = visitor.get("gradio_api/deep_link", params={"session_hash": "somebody"})
+    folder = Path(os.environ["GRADIO_TEMP_DIR"]) / "deep_links" / link.json()
+    assert (folder / "state.json").read_text() == "[]"
