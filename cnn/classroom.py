@@ -222,7 +222,7 @@ class _Teacher:
     def __init__(self):
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        context.set_forkserver_preload(["__main__", "cnn.lesson"])
+        context.set_forkserver_preload([__name__])
         self._line, theirs = context.Pipe()
         self._process = context.Process(target=_teach, args=(theirs,), daemon=True)
         self._process.start()

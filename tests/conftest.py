@@ -60,12 +60,12 @@ def visit(browser, address):
 @pytest.fixture(scope="module")
 def hosted(tmp_path_factory):
     """The page served by this process: its address, ending in a slash."""
-    import app
+    from cnn.page import whole
 
     with pytest.MonkeyPatch.context() as place:
         place.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
         place.setenv("CNN_REQUESTS_A_SECOND", "10000")  # the tests all come from one address
-        blocks = app.serve(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        blocks = whole.serve(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
         yield blocks.local_url
         blocks.close()
 

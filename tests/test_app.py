@@ -14,10 +14,9 @@ import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
-import app
 from cnn import UserError, checkpoints, handwriting, hardware, prediction
 from cnn.datasets import CIFAR10
-from cnn.page import draw, parts
+from cnn.page import draw, parts, whole
 
 needs_data = pytest.mark.skipif(
     not Path(os.environ.get("CNN_DATA", "no folder")).is_dir(),
@@ -134,7 +133,7 @@ def test_a_review_without_the_pictures_says_how_to_get_them(client, monkeypatch,
 @needs_data
 def test_a_review_agrees_with_the_card(client):
     found = client.predict("mnist-three-conv", api_name="/review")
-    card = checkpoints.read_card(app.CHECKPOINTS / "mnist-three-conv.safetensors")
+    card = checkpoints.read_card(whole.CHECKPOINTS / "mnist-three-conv.safetensors")
     assert found["accuracy"] == pytest.approx(card.test_accuracy, abs=1e-4)
     assert np.array(found["confusion"]).sum() == 10_000
     assert len(found["mistakes"]) == round(10_000 * (1 - found["accuracy"]))
@@ -183,16 +182,16 @@ def test_under_pressure_what_is_asked_within_a_stroke_is_dropped_and_what_ends_o
 
 
 def test_without_checkpoints_each_tab_says_which_command_makes_one(tmp_path):
-    page = json.dumps(app.page(tmp_path).get_config_file(), default=str)
+    page = json.dumps(whole.page(tmp_path).get_config_file(), default=str)
     assert "python -m cnn train --dataset mnist" in page
     assert "python -m cnn train --dataset cifar10" in page
 
 
 def test_one_missing_network_leaves_the_other_tab_working(tmp_path):
-    for path in checkpoints.available(app.CHECKPOINTS):
+    for path in checkpoints.available(whole.CHECKPOINTS):
         if checkpoints.read_card(path).dataset == "mnist":
             shutil.copy(path, tmp_path)
-    names = {block.api_name for block in app.page(tmp_path).fns.values()}
+    names = {block.api_name for block in whole.page(tmp_path).fns.values()}
     assert "classify_digit" in names
     assert "classify_photo" not in names
 

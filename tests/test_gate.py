@@ -17,10 +17,9 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-import app
 import cnn
 from cnn import checkpoints
-from cnn.page import cleaning, log
+from cnn.page import cleaning, log, whole
 from cnn.page.gate import MEGABYTE, PROXIES, Gate, Pace
 from cnn.page.sessions import Sessions
 
@@ -337,7 +336,7 @@ def test_who_has_left_is_forgotten_and_who_is_here_is_not():
 
 
 def test_a_session_is_gradios_own_but_for_the_description_of_the_page():
-    page = app.page()
+    page = whole.page()
     session, usual = Sessions.of(SimpleNamespace(), page)["somebody"], SessionState(page)
     assert vars(session).keys() == vars(usual).keys()
     assert session.blocks_config.blocks == usual.blocks_config.blocks

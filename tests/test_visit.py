@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from learner import RECIPE, checkpoint
 
-import app
 from cnn import UserError
 from cnn.checkpoints import Collection
 from cnn.classroom import Course
 from cnn.lesson import Outcome
+from cnn.page import whole
 from cnn.page.visit import MOST_COURSES, MOST_OWN, MOST_TOGETHER, Visit
 
 MINE = "mine (Synthetic digits)"
@@ -19,7 +19,7 @@ MINE = "mine (Synthetic digits)"
 
 @pytest.fixture(scope="module")
 def anybody():
-    return Visit(Collection(app.CHECKPOINTS))
+    return Visit(Collection(whole.CHECKPOINTS))
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_who_has_gone_leaves_nothing_behind(anybody):
 def test_a_session_gets_a_visit_of_its_own():
     state = next(
         block
-        for block in app.page().blocks.values()
+        for block in whole.page().blocks.values()
         if isinstance(getattr(block, "value", 0), Visit)
     )
     first, second = copy.deepcopy(state.value), copy.deepcopy(state.value)
