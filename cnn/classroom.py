@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from cnn import UserError, datasets, lesson
+from cnn import UserError, datasets, hardware, lesson
 from cnn.checkpoints import Checkpoint
 from cnn.lesson import Lesson, Outcome, Report
 from cnn.recipes import Recipe
@@ -45,8 +45,7 @@ FAULT = "This run has ended with a fault of this program. Choose something else,
 
 def seats() -> int:
     """How many lessons are held at once: `CNN_TRAIN_RUNS`, else one."""
-    given = os.environ.get("CNN_TRAIN_RUNS", "")
-    return max(1, int(given)) if given.isdecimal() else 1
+    return max(1, int(hardware.setting("CNN_TRAIN_RUNS", 1)))
 
 
 class Course:

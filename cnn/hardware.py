@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import os
 import platform
 import time
@@ -20,12 +21,19 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
+def setting(variable: str, otherwise: float) -> float:
+    """The number that the host gives in an environment variable, if it is one above zero."""
+    try:
+        given = float(os.environ.get(variable, ""))
+    except ValueError:
+        return otherwise
+    return given if 0 < given < math.inf else otherwise
+
+
 def cores() -> int:
     """Cores this process may use: the host's `CPU_CORES`, else its container's share."""
-    if os.environ.get("CPU_CORES", "").isdecimal():
-        return max(1, int(os.environ["CPU_CORES"]))
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(allowed or 1, _container_share()))
+    return max(1, int(setting("CPU_CORES", min(allowed or 1, _container_share()))))
 
 
 def _container_share() -> int:

@@ -69,10 +69,7 @@ class Report:
 
 def time_limit() -> float:
     """Seconds a lesson may take: `CNN_TRAIN_SECONDS`, else 60 on a Space, 900 elsewhere."""
-    given = os.environ.get("CNN_TRAIN_SECONDS", "")
-    if given.replace(".", "", 1).isdigit():
-        return float(given)
-    return 60.0 if "SPACE_ID" in os.environ else 900.0
+    return hardware.setting("CNN_TRAIN_SECONDS", 60.0 if "SPACE_ID" in os.environ else 900.0)
 
 
 class Lesson:

@@ -20,13 +20,13 @@ def test_without_a_word_from_the_host_there_is_a_core_and_no_more_than_the_machi
     assert 1 <= hardware.cores() <= os.cpu_count()
 
 
-@pytest.mark.parametrize(("said", "cores"), [("3", 3), ("1", 1), ("0", 1)])
+@pytest.mark.parametrize(("said", "cores"), [("3", 3), ("1", 1)])
 def test_the_host_may_say_how_many_cores_there_are(monkeypatch, said, cores):
     monkeypatch.setenv("CPU_CORES", said)
     assert hardware.cores() == cores
 
 
-@pytest.mark.parametrize("said", ["", "many", "-2", "1.5", "²"])
+@pytest.mark.parametrize("said", ["", "many", "0", "-2", "inf", "nan", "²"])
 def test_what_is_no_number_of_cores_counts_as_nothing_said(monkeypatch, said):
     monkeypatch.delenv("CPU_CORES", raising=False)
     asked = hardware.cores()

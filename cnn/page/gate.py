@@ -2,7 +2,6 @@
 
 import collections
 import logging
-import os
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cnn
+from cnn import hardware
 from cnn.checkpoints import Collection
 
 UPLOAD = "/gradio_api/upload"
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 def requests_a_second() -> float:
     """How much one address may ask for: `CNN_REQUESTS_A_SECOND`, else 100."""
-    return float(os.environ.get("CNN_REQUESTS_A_SECOND") or 100)
+    return hardware.setting("CNN_REQUESTS_A_SECOND", 100)
 
 
 def served(folder: Path) -> dict:
