@@ -94,18 +94,24 @@ def curves(history: Sequence[Mapping[str, float]], measure: str) -> Image.Image:
     """A measure, "loss" or "accuracy", by epoch: training dashed in grey, validation orange."""
     factor, words = {"loss": (1, "loss"), "accuracy": (100, "right, %")}[measure]
     figure, axes = _axes("epoch", words)
-    epochs = [row["epoch"] for row in history]
-    for split, name, color, style in (
-        ("train", "training", GREY, "--"),
-        ("validation", "validation", ORANGE, "-"),
-    ):
-        values = [factor * row[f"{split}_{measure}"] for row in history]
-        axes.plot(epochs, values, style, color=_shares(color), linewidth=3, label=name)
-        axes.plot(epochs[-1], values[-1], "o", color=_shares(color), markersize=8)
+    trace(axes, history, "epoch", measure, factor)
     axes.set_ylim(*((0, None) if measure == "loss" else (None, 100)))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="best", frameon=False, labelcolor="linecolor", fontsize=18)
     return _picture(figure)
+
+
+def trace(axes: Axes, rows: Sequence[Mapping], by: str, measure: str, factor: float = 1) -> None:
+    """Draw a measure, where it was measured, by "epoch" or "step" on axes of somebody's own."""
+    for split, name, color, style in (
+        ("train", "training", GREY, "--"),
+        ("validation", "validation", ORANGE, "-"),
+    ):
+        known = [row for row in rows if row[f"{split}_{measure}"] is not None]
+        places = [row[by] for row in known]
+        values = [factor * row[f"{split}_{measure}"] for row in known]
+        axes.plot(places, values, style, color=_shares(color), linewidth=3, label=name)
+        axes.plot(places[-1:], values[-1:], "o", color=_shares(color), markersize=8)
 
 
 def heat_map(rows: Mapping[str, tuple[float, ...]], classes: tuple[str, ...]) -> Image.Image:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from cnn import UserError
+from cnn import UserError, charts
 from cnn.training import Progress
 
 MEASURES = ("loss", "accuracy")
@@ -25,11 +25,9 @@ def write_table(path: str | Path, reports: Sequence[Progress]) -> None:
 def plot(path: str | Path, reports: Sequence[Progress]) -> None:
     """Draw loss and accuracy by step, training and validation, in the format of the suffix."""
     figure = Figure(figsize=(6, 7), layout="constrained")
+    rows = list(map(asdict, reports))
     for axes, measure in zip(figure.subplots(2, sharex=True), MEASURES, strict=True):
-        for split, style in (("train", "-"), ("validation", "o-")):
-            known = [one for one in reports if getattr(one, f"{split}_{measure}") is not None]
-            values = [getattr(one, f"{split}_{measure}") for one in known]
-            axes.plot([one.step for one in known], values, style, label=split)
+        charts.trace(axes, rows, "step", measure)
         axes.set_ylabel(measure)
         axes.legend()
     axes.set_xlabel("step")
