@@ -41,6 +41,7 @@ class Visitor:
         self.own = f"127.0.{number // 250}.{number % 250 + 2}"
         self.session = secrets.token_hex(6)
         self._one_at_a_time = asyncio.Lock()
+        self._one_call = asyncio.Lock()  # gradio tells the first listener of all calls
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, path: str, data: object = None, kind: str = "application/json") -> bytes:
@@ -103,11 +104,10 @@ class Visitor:
 
     async def call(self, endpoint: str, *data: object) -> object:
         """Use a named endpoint, as a program does; gives what it returns."""
-        at = f"/gradio_api/call/{endpoint}"
-        event = json.loads(await self.ask(at, {"data": data, "session_hash": self.session}))[
-            "event_id"
-        ]
-        events = (await self.ask(f"{at}/{event}")).decode().split("\n\n")
+        at, sent = f"/gradio_api/call/{endpoint}", {"data": data, "session_hash": self.session}
+        async with self._one_call:
+            event = json.loads(await self.ask(at, sent))["event_id"]
+            events = (await self.ask(f"{at}/{event}")).decode().split("\n\n")
         kind, answer = (
             events[-2].split("\n")[:2] if events[-1] == "" else events[-1].split("\n")[:2]
         )
