@@ -73,12 +73,20 @@ new ResizeObserver(() => {
 let asking = false;
 let unanswered = false;
 let lifted = false;
+let wake = () => {};
 
-const pause = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
+function pause(milliseconds) {
+  return new Promise((resume) => {
+    wake = resume;
+    setTimeout(resume, milliseconds);
+  });
+}
 
-// Where many draw at once the server leaves out what is asked while the pen is down.
+// While the pen is down it rests as long as the last answer took, so that a server with much to
+// do is asked less. Where many draw at once the server leaves out what is asked meanwhile.
 async function ask() {
   unanswered = true;
+  if (pointer === null) wake();
   if (asking) return;
   asking = true;
   while (unanswered) {
@@ -88,9 +96,13 @@ async function ask() {
       const answer = await server.look({ visit: props.token, strokes, lifted: pointer === null });
       if (answer.busy) {
         part("words").textContent = "Many are drawing just now. Lift the pen to be answered.";
-        for (let waited = 0; waited < BUSY_FOR && pointer !== null; waited += 50) await pause(50);
+        if (pointer !== null) await pause(BUSY_FOR);
         unanswered = strokes.length > 0;
-      } else if (strokes.length) hear(answer, performance.now() - start);
+      } else if (strokes.length) {
+        const took = performance.now() - start;
+        hear(answer, took);
+        if (pointer !== null) await pause(took);
+      }
     } catch {
       part("words").textContent = "The server does not answer. It is asked again in a moment.";
       await pause(RETRY_AFTER);

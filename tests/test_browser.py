@@ -61,6 +61,22 @@ def test_the_bars_move_while_the_pen_is_down(visit):
     assert visitor.meter(page, "3") < 0.5
 
 
+def test_between_questions_the_pad_rests_until_the_pen_is_lifted(visit):
+    page = visit()
+    has_settled(page, "3")
+    page.clock.install(time="2026-01-01")
+    page.clock.pause_at("2026-01-02")
+    asked = []
+    page.on("request", lambda one: QUESTIONS[3:] in one.url and asked.append(one.post_data_json))
+    with page.expect_response(QUESTIONS):
+        draw(page, 2, lift=False)
+    for _ in range(20):
+        page.mouse.move(*visitor.on_pad(page, [[(0.9, 0.9)]])[0][0])
+    with page.expect_response(QUESTIONS):
+        page.mouse.up()
+    assert [question["data"]["lifted"] for question in asked] == [False, True]
+
+
 def test_a_digit_drawn_with_a_finger_is_read_and_the_page_stays_where_it_is(visit):
     page = visit(**PHONE)
     has_settled(page, "3")

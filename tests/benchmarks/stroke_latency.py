@@ -10,9 +10,12 @@ With --training somebody trains a network all the while, and the page's memory i
 """
 
 import argparse
+import asyncio
 import contextlib
 import itertools
+import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -21,11 +24,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
+from crowd import Visitor  # noqa: E402
 from server import running_app  # noqa: E402
 from visitor import on_pad, start_browser  # noqa: E402
 
@@ -98,43 +101,46 @@ def measure(browser: Browser, address: str, count: int) -> tuple[list[float], li
 def others(address: str, count: int) -> Iterator[list[float]]:
     """So many more visitors who draw meanwhile; gives the milliseconds that they waited."""
     waited, end = [], threading.Event()
-    given = address, waited, end
-    threads = [threading.Thread(target=draw_on, args=(*given, n)) for n in range(count)]
-    for thread in threads:
-        thread.start()
+
+    async def crowd() -> None:
+        visitors = [Visitor(address, number) for number in range(count)]
+        await asyncio.gather(*(draw_on(visitor, waited, end) for visitor in visitors))
+
+    drawing = threading.Thread(target=asyncio.run, args=(crowd(),))
+    drawing.start()
     yield waited
     end.set()
-    for thread in threads:
-        thread.join()
+    drawing.join()
 
 
-def draw_on(address: str, waited: list[float], end: threading.Event, number: int) -> None:
-    """Ask for one digit after another while it is drawn, one request at a time, as pad.js does."""
-    with httpx.Client(base_url=address, timeout=60) as client:
-        config = client.get("/config").json()
-        pad = next(c for c in config["components"] if "look" in c["props"].get("server_fns", []))
-        settle = next(
-            d["id"] for d in config["dependencies"] if [pad["id"], "stroke_end"] in d["targets"]
-        )
-        session = {"session_hash": f"visitor{number}"}
-        question = {**session, "component_id": pad["id"], "fn_name": "look"}
-        for digit in itertools.cycle(range(number, number + 10)):
-            whole = [[list(point) for point in s] for s in handwriting.specimen(digit % 10)]
-            for drawn in range(len(whole)):
-                start = time.perf_counter()
-                points = 0
-                while points < len(whole[drawn]) and not end.is_set():
-                    points = 1 + int((time.perf_counter() - start) * MOVES_A_SECOND)
-                    strokes = [*whole[:drawn], whole[drawn][:points]]
-                    asked = time.perf_counter()
-                    data = {"visit": None, "strokes": strokes}
-                    client.post("/gradio_api/component_server/", json={**question, "data": data})
-                    waited.append(1000 * (time.perf_counter() - asked))
-                    end.wait(max(0, asked + 1 / MOVES_A_SECOND - time.perf_counter()))
-                event = {**session, "fn_index": settle, "data": [whole[: drawn + 1], None]}
-                client.post("/gradio_api/run/predict", json=event)
-                if end.wait(BETWEEN_STROKES):
-                    return
+async def draw_on(visitor: Visitor, waited: list[float], end: threading.Event) -> None:
+    """Draw one digit after another, one request at a time and a rest after each, as pad.js does."""
+    config = json.loads(await visitor.ask("/config"))
+    pad = next(c for c in config["components"] if "look" in c["props"].get("server_fns", []))
+    settle = next(
+        d["id"] for d in config["dependencies"] if [pad["id"], "stroke_end"] in d["targets"]
+    )
+    session = {"session_hash": visitor.session}
+    question = {**session, "component_id": pad["id"], "fn_name": "look"}
+    for digit in itertools.cycle(random.sample(range(10), 10)):
+        whole = [[list(point) for point in stroke] for stroke in handwriting.specimen(digit)]
+        for drawn in range(len(whole)):
+            start, lifted = time.perf_counter(), False
+            while not lifted:
+                asked = time.perf_counter()
+                points = 1 + int((asked - start) * MOVES_A_SECOND)
+                lifted = points >= len(whole[drawn])
+                strokes = [*whole[:drawn], whole[drawn][:points]]
+                data = {"visit": None, "strokes": strokes, "lifted": lifted}
+                await visitor.ask("/gradio_api/component_server/", {**question, "data": data})
+                took = time.perf_counter() - asked
+                waited.append(1000 * took)
+                await asyncio.sleep(0 if lifted else max(took, 1 / MOVES_A_SECOND - took))
+            event = {**session, "fn_index": settle, "data": [whole[: drawn + 1], None]}
+            await visitor.ask("/gradio_api/run/predict", event)
+            await asyncio.sleep(BETWEEN_STROKES)
+            if end.is_set():
+                return
 
 
 @contextlib.contextmanager
@@ -182,7 +188,6 @@ def main() -> int:
     parser.add_argument("--visitors", type=int, default=1, help="who draw at once (default: 1)")
     parser.add_argument("--training", action="store_true", help="let somebody train meanwhile")
     given = parser.parse_args()
-    os.environ["CNN_REQUESTS_A_SECOND"] = "100000"  # all visitors come from this one address
     with running_app() as address, sync_playwright() as playwright:
         browser = start_browser(playwright)
         run = training(browser, address) if given.training else contextlib.nullcontext()
