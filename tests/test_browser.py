@@ -74,7 +74,8 @@ def test_between_questions_the_pad_rests_until_the_pen_is_lifted(visit):
         page.mouse.move(*visitor.on_pad(page, [[(0.9, 0.9)]])[0][0])
     with page.expect_response(QUESTIONS):
         page.mouse.up()
-    assert [question["data"]["lifted"] for question in asked] == [False, True]
+    lifted = [question["data"]["lifted"] for question in asked]
+    assert lifted[lifted.index(False) :] == [False, True]
 
 
 def test_a_digit_drawn_with_a_finger_is_read_and_the_page_stays_where_it_is(visit):

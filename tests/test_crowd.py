@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 from crowd import Asked, Visitor, show
 from PIL import Image
@@ -17,6 +18,7 @@ def test_photographs_that_come_all_at_once_are_answered_one_after_another(hosted
         for visitor in visitors:
             visitor.close()
 
-    asyncio.run(come())
+    with ThreadPoolExecutor() as beside:  # this thread may have a browser's loop already
+        beside.submit(asyncio.run, come()).result()
     assert not shown.faults
     assert len(shown.milliseconds) == 150
