@@ -32,7 +32,7 @@ def test_to_choose_a_network_that_has_gone_is_told(visit, tab):
 
 def test_a_temperature_out_of_range_is_told(visit):
     page = visit(tab="Probabilities")
-    expect(page.locator(".beliefs")).to_be_visible(**IN_TIME)
+    expect(page.locator(".beliefs").first).to_be_visible(**IN_TIME)
     page.get_by_label("number input for Temperature").fill("50")
     expect(page.get_by_test_id("toast-text")).to_contain_text("50", **IN_TIME)
 
