@@ -129,11 +129,12 @@ class Visitor:
 
 @dataclass
 class Page:
-    """What a visitor's browser knows of the page: the pad, and what Start sends."""
+    """What a visitor's browser knows of the page: the pad, what Start sends, and pen-up."""
 
     pad: int
     start: int
     choices: list
+    settle: int
 
     @classmethod
     async def of(cls, visitor: Visitor) -> "Page":
@@ -142,8 +143,13 @@ class Page:
         parts = {part["id"]: part["props"] for part in config["components"]}
         pad = next(i for i, props in parts.items() if "look" in props.get("server_fns", []))
         button = next(i for i, props in parts.items() if props.get("value") == "Start")
-        start = next(f for f in config["dependencies"] if [button, "click"] in f["targets"])
-        return cls(pad, start["id"], [parts[i].get("value") for i in start["inputs"]])
+
+        def event(*target: object) -> dict:
+            return next(f for f in config["dependencies"] if list(target) in f["targets"])
+
+        start, settle = event(button, "click"), event(pad, "stroke_end")
+        choices = [parts[i].get("value") for i in start["inputs"]]
+        return cls(pad, start["id"], choices, settle["id"])
 
 
 @dataclass

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import itertools
-import json
 import os
 import random
 import statistics
@@ -28,7 +27,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
-from crowd import Visitor  # noqa: E402
+import crowd  # noqa: E402
 from server import running_app  # noqa: E402
 from visitor import on_pad, start_browser  # noqa: E402
 
@@ -98,45 +97,40 @@ def measure(browser: Browser, address: str, count: int) -> tuple[list[float], li
 
 
 @contextlib.contextmanager
-def others(address: str, count: int) -> Iterator[list[float]]:
-    """So many more visitors who draw meanwhile; gives the milliseconds that they waited."""
-    waited, end = [], threading.Event()
+def others(address: str, count: int) -> Iterator[crowd.Asked]:
+    """So many more visitors who draw meanwhile; gives what came of their questions."""
+    asked, end = crowd.Asked(), threading.Event()
 
-    async def crowd() -> None:
-        visitors = [Visitor(address, number) for number in range(count)]
-        await asyncio.gather(*(draw_on(visitor, waited, end) for visitor in visitors))
+    async def come() -> None:
+        page = await crowd.Page.of(crowd.Visitor(address, count))
+        visitors = [crowd.Visitor(address, number) for number in range(count)]
+        await asyncio.gather(*(draw_on(visitor, page, asked, end) for visitor in visitors))
 
-    drawing = threading.Thread(target=asyncio.run, args=(crowd(),))
+    drawing = threading.Thread(target=asyncio.run, args=(come(),))
     drawing.start()
-    yield waited
+    yield asked
     end.set()
     drawing.join()
 
 
-async def draw_on(visitor: Visitor, waited: list[float], end: threading.Event) -> None:
+async def draw_on(
+    visitor: crowd.Visitor, page: crowd.Page, asked: crowd.Asked, end: threading.Event
+) -> None:
     """Draw one digit after another, one request at a time and a rest after each, as pad.js does."""
-    config = json.loads(await visitor.ask("/config"))
-    pad = next(c for c in config["components"] if "look" in c["props"].get("server_fns", []))
-    settle = next(
-        d["id"] for d in config["dependencies"] if [pad["id"], "stroke_end"] in d["targets"]
-    )
-    session = {"session_hash": visitor.session}
-    question = {**session, "component_id": pad["id"], "fn_name": "look"}
     for digit in itertools.cycle(random.sample(range(10), 10)):
         whole = [[list(point) for point in stroke] for stroke in handwriting.specimen(digit)]
         for drawn in range(len(whole)):
             start, lifted = time.perf_counter(), False
             while not lifted:
-                asked = time.perf_counter()
-                points = 1 + int((asked - start) * MOVES_A_SECOND)
+                before = time.perf_counter()
+                points = 1 + int((before - start) * MOVES_A_SECOND)
                 lifted = points >= len(whole[drawn])
                 strokes = [*whole[:drawn], whole[drawn][:points]]
-                data = {"visit": None, "strokes": strokes, "lifted": lifted}
-                await visitor.ask("/gradio_api/component_server/", {**question, "data": data})
-                took = time.perf_counter() - asked
-                waited.append(1000 * took)
+                await crowd.look(visitor, page, strokes, lifted, asked)
+                took = time.perf_counter() - before
                 await asyncio.sleep(0 if lifted else max(took, 1 / MOVES_A_SECOND - took))
-            event = {**session, "fn_index": settle, "data": [whole[: drawn + 1], None]}
+            event = {"fn_index": page.settle, "data": [whole[: drawn + 1], None]}
+            event["session_hash"] = visitor.session
             await visitor.ask("/gradio_api/run/predict", event)
             await asyncio.sleep(BETWEEN_STROKES)
             if end.is_set():
@@ -191,19 +185,19 @@ def main() -> int:
     with running_app() as address, sync_playwright() as playwright:
         browser = start_browser(playwright)
         run = training(browser, address) if given.training else contextlib.nullcontext()
-        with run, others(address, given.visitors - 1) as waited:
+        with run, others(address, given.visitors - 1) as asked:
             latencies, updates = measure(browser, address, given.n)
             if given.training:
                 print(memory())
     (median, p95), pace = percentiles(latencies), statistics.median(updates)
     print(f"pen-up to bars: median {median:.1f} ms, p95 {p95:.1f} ms, n {len(latencies)}")
     print(f"during a stroke: {pace:.0f} updates a second (median)")
-    if waited:
-        others_median, others_p95 = percentiles(waited)
-        print(f"the others: median {others_median:.1f} ms, p95 {others_p95:.1f}, n {len(waited)}")
+    if asked.milliseconds:
+        print(f"the others: p95 {asked.percentile(0.95):.1f} ms, {asked}")
     together = given.training or given.visitors > 1
     goals = GOALS_TOGETHER if together else GOALS
     missed = median > goals[0] or p95 > goals[1] or (pace < UPDATES_GOAL and not together)
+    missed |= bool(asked.faults)
     print(f"goals: {goals[0]} ms, {goals[1]} ms, alone {UPDATES_GOAL} a second:", end=" ")
     print("missed" if missed else "met")
     return int(missed)
