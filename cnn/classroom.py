@@ -24,6 +24,7 @@ from cnn import UserError, datasets, hardware, lesson
 from cnn.checkpoints import Checkpoint
 from cnn.lesson import Lesson, Outcome, Report
 from cnn.recipes import Recipe
+from cnn.training import Progress
 
 MOST_WAITING = 10
 PATIENCE = 0.25  # seconds between two looks at whoever follows a lesson
@@ -127,7 +128,13 @@ class Classroom:
             for report in self._borrowed(course) if self._lent else self._taught(course):
                 if report:
                     course.note(report)
+                    self._learn_from(course.recipe, report.progress)
                 yield report
+
+    def _learn_from(self, recipe: Recipe, progress: Progress | None) -> None:
+        """A lesson held to its end tells better than its estimate what the next one takes."""
+        if progress and progress.step == progress.steps and recipe in self._estimates:
+            self._estimates[recipe] = progress.seconds
 
     def place(self, course: Course) -> int:
         """How many go before it may begin: 0 for a lesson under way."""
@@ -139,7 +146,7 @@ class Classroom:
         return sum(other.left for other in before) / self._seats
 
     def estimates(self, recipes: Iterable[Recipe]) -> Iterator[dict[Recipe, float]]:
-        """The seconds that lessons take here, each measured once, while nobody learns.
+        """The seconds that lessons take here: each measured once, while nobody learns, until held.
 
         Whoever asks first has a process started, which takes some seconds, and the pictures loaded.
         """
@@ -153,7 +160,9 @@ class Classroom:
                 yield dict(self._estimates)
 
     def _measure(self, recipe: Recipe) -> None:
-        with self._in_line(Course(recipe)), self._teacher() as teacher:
+        course = Course(recipe)
+        with self._in_line(course), self._teacher() as teacher:
+            course.left = 0.0
             for seconds in teacher.ask(MEASURE, recipe):
                 if seconds:
                     self._estimates[recipe] = seconds

@@ -182,6 +182,33 @@ def test_estimates_are_measured_once(room):
     assert list(room.estimates([RECIPE])) == [first[-1]]
 
 
+def test_a_lesson_held_to_its_end_tells_what_the_next_one_takes():
+    busy = Classroom(1)
+    busy._estimates = {RECIPE: 300.0, LONG: 300.0}
+    course = Course(RECIPE)
+    for _ in busy.attend(course):
+        pass
+    stopped, reports = _begun(busy)
+    stopped.stop()
+    for _ in reports:
+        pass
+    assert list(busy.estimates([])) == [{RECIPE: course.curve[-1]["second"], LONG: 300.0}]
+
+
+def test_nobody_is_told_to_wait_for_a_measurement(monkeypatch):
+    quiet, waits = Classroom(1), []
+
+    def ask(teacher, *task):
+        learner = Course(RECIPE)
+        with quiet._in_line(learner):
+            waits.append(quiet.wait(learner))
+        yield 1.0
+
+    monkeypatch.setattr(classroom._Teacher, "ask", ask)
+    quiet._measure(LONG)
+    assert waits == [0]
+
+
 def test_a_lent_gpu_carries_what_is_needed_to_keep_the_network():
     lent = Classroom(1, classroom.abroad)
     course = Course(LONG)

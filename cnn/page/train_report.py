@@ -58,8 +58,8 @@ def duration(seconds: float) -> str:
 
 
 def waiting(before: int, seconds: float) -> str:
-    """A place in the line, as HTML."""
-    if not before:
+    """A place in the line, as HTML; nothing of one that moves at once."""
+    if not seconds:
         return status("Getting ready.")
     others = "One lesson goes" if before == 1 else f"{before} lessons go"
     return status(f"{others} before yours. It begins in about {duration(seconds)}.")
