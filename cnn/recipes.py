@@ -184,7 +184,7 @@ _TWO_CONV = Recipe(
 )
 _THREE_CONV = Recipe(model="three-conv", epochs=5, batch_size=64)
 _THREE_CONV_NORM = Recipe(model="three-conv-norm", epochs=15, batch_size=128)
-_TWO_CONV_DROPOUT = Recipe(model="two-conv-dropout", epochs=10, batch_size=64, claim=0.98)
+_TWO_CONV_DROPOUT = Recipe(model="two-conv-dropout", epochs=10, batch_size=64)
 _THREE_CONV_WIDE = Recipe(
     dataset="cifar10",
     model="three-conv-wide",
@@ -285,7 +285,9 @@ PRESETS: dict[str, Recipe] = {
     "cifar10-three-conv": replace(_THREE_CONV, dataset="cifar10", claim=0.74),
     "mnist-three-conv-norm": replace(_THREE_CONV_NORM, claim=0.9939),
     "cifar10-three-conv-norm": replace(_THREE_CONV_NORM, dataset="cifar10", claim=0.7847),
-    "mnist-two-conv-dropout": _TWO_CONV_DROPOUT,
+    "mnist-two-conv-dropout": replace(_TWO_CONV_DROPOUT, claim=0.98),
+    "cifar10-two-conv-dropout": replace(_TWO_CONV_DROPOUT, dataset="cifar10"),
+    "mnist-three-conv-wide": replace(_THREE_CONV_WIDE, dataset="mnist", augmentation=("shift",)),
     "cifar10-three-conv-wide": _THREE_CONV_WIDE,
     "mnist-98": replace(_QUICK_DIGITS, epochs=0.42),
     "mnist-99": _QUICK_DIGITS,
