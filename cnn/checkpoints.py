@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import json
 import logging
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,11 @@ from torch import nn
 from cnn import UserError, datasets, models
 
 SUFFIX = ".safetensors"
+EPOCH = (  # what is asked of an epoch in a Card's history
+    *("epoch", "step", "steps", "seconds"),
+    *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"),
+)
+LARGEST = 1e15  # number in a Card: what is larger, or none at all, cannot be shown
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +116,7 @@ def read_card(path: str | Path) -> Card:
         with safetensors.safe_open(path, "pt") as file:
             values = json.loads((file.metadata() or {})["card"])
         card = Card(**values | {"classes": tuple(values["classes"])})
-        if not _can_answer(card):
+        if not _is_sound(card):
             raise ValueError
         return card
     except FileNotFoundError as fault:
@@ -128,13 +132,20 @@ def read_card(path: str | Path) -> Card:
         ) from fault
 
 
-def _can_answer(card: Card) -> bool:
-    """Whether what a prediction takes from a Card is what it must be."""
+def _is_sound(card: Card) -> bool:
+    """Whether what is asked of a Card, to answer and to be shown, is what it must be."""
+    numbers = [
+        *(card.parameters, card.seconds, card.temperature, card.threshold, card.ece),
+        *(card.validation_accuracy, card.test_accuracy),
+        *(one for one in (card.test_accuracy_averaged, card.claim) if one is not None),
+        *(epoch[name] for epoch in card.history for name in EPOCH),
+    ]
+    texts = card.model, card.hardware, card.date, card.command
     return (
-        isinstance(card.model, str)
+        all(abs(number) < LARGEST for number in numbers)
+        and all(isinstance(text, str) for text in texts)
+        and card.temperature > 0
         and card.classes == datasets.named(card.dataset).classes
-        and 0 < card.temperature < math.inf
-        and math.isfinite(card.threshold)
     )
 
 

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import pickle
+from dataclasses import asdict
 
 import learner
 import pytest
@@ -13,6 +14,9 @@ import torch
 from cnn import UserError, checkpoints, models, training
 from cnn.checkpoints import Checkpoint
 from cnn.datasets import CIFAR10, SYNTHETIC
+from cnn.training import Progress
+
+EPOCH = asdict(Progress(9, 9, 1, 0.5, 0.01, 2.5, 0.1, 2.6, 0.2, 900.0))
 
 
 @pytest.fixture(scope="module")
@@ -160,11 +164,27 @@ def test_safetensors_without_a_card_are_no_checkpoint(checkpoint, tmp_path):
         {"temperature": "warm"},
         {"temperature": 0},
         {"threshold": None},
+        {"parameters": "many"},
+        {"parameters": 10**400},
+        {"claim": "x"},
+        {"seconds": None},
+        {"test_accuracy": None},
+        {"test_accuracy_averaged": float("nan")},
+        {"ece": []},
+        {"validation_accuracy": "all"},
+        {"hardware": None},
+        {"date": 2026},
+        {"command": ["python"]},
+        {"history": [{"loss": 1.0}]},
+        {"history": [{**EPOCH, "epoch": 1e308}]},
+        {"history": [{**EPOCH, "validation_loss": None}]},
     ],
-    ids=str,
+    ids=lambda lies: str(lies)[:80],
 )
-def test_a_card_that_lies_about_what_answering_needs_is_refused(checkpoint, tmp_path, lies):
-    assert _fault(_write(tmp_path / "liar.safetensors", checkpoint, **lies))
+def test_a_card_that_lies_about_what_is_asked_of_it_is_refused(checkpoint, tmp_path, lies):
+    honest = _write(tmp_path / "honest.safetensors", checkpoint, history=[EPOCH])
+    assert checkpoints.load(honest).card.history == [EPOCH]
+    assert "has no Card" in _fault(_write(tmp_path / "liar.safetensors", checkpoint, **lies))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
