@@ -14,6 +14,7 @@ BOX = 20
 GAP = (SIDE - BOX) // 2
 MIDDLE = (BOX - 1) / 2  # of the box, where a whole number is the middle of a pixel
 PEN = 2.4  # pixels: the median width of the strokes in MNIST's training images
+NOTHING = 1e-300  # an extent that a scale in floating point can no longer be had from
 SPECK = 0.05  # a stroke this much smaller than the largest is a slip of the pen
 MOST_POINTS = 512
 MOST_LETTERS = 4_000
@@ -50,7 +51,7 @@ def fitted(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
     points = np.concatenate(strokes)
     low, high = points.min(0), points.max(0)
     extent = (high - low).max()
-    scale = (BOX - width - softness + 1) / extent if extent else 1.0
+    scale = (BOX - width - softness + 1) / extent if extent > NOTHING else 1.0
     points = (points - (low + high) / 2) * scale + MIDDLE
 
     ends = np.cumsum([len(stroke) for stroke in strokes]) - 1
@@ -101,10 +102,10 @@ def _without_specks(strokes: list[np.ndarray]) -> list[np.ndarray]:
 
 def _thinned(strokes: list[np.ndarray], most: int = MOST_POINTS) -> list[np.ndarray]:
     """The same lines in about `most` points, for the distances cost time by the point."""
-    share = most / sum(map(len, strokes))
-    if share >= 1:
+    count = sum(map(len, strokes))
+    if count <= most:
         return strokes
-    return [_evenly(stroke, max(2, round(len(stroke) * share))) for stroke in strokes]
+    return [_evenly(stroke, max(2, round(len(stroke) * most / count))) for stroke in strokes]
 
 
 def _evenly(stroke: np.ndarray, count: int) -> np.ndarray:

@@ -11,12 +11,14 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
+import torch
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
 from cnn import UserError, checkpoints, handwriting, hardware, prediction
-from cnn.datasets import CIFAR10
+from cnn.datasets import CIFAR10, DIGITS, Split
 from cnn.page import draw, parts, whole
+from cnn.review import Review
 
 needs_data = pytest.mark.skipif(
     not Path(os.environ.get("CNN_DATA", "no folder")).is_dir(),
@@ -194,6 +196,15 @@ def test_one_missing_network_leaves_the_other_tab_working(tmp_path):
     names = {block.api_name for block in whole.page(tmp_path).fns.values()}
     assert "classify_digit" in names
     assert "classify_photo" not in names
+
+
+@pytest.mark.parametrize("number", ["²", "-1", "1.0", "3", "9" * 5_000, None, [0]])
+def test_a_test_picture_that_is_not_there_is_refused_in_words(number):
+    split = Split(torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.tensor([4, 5, 6]))
+    found = Review(DIGITS, split, torch.full((3, 10), 0.1))
+    assert parts.test_picture(found, "2").truth == "6"
+    with pytest.raises(UserError, match="Choose from 0 to 2"):
+        parts.test_picture(found, number)
 
 
 def test_a_toast_shows_words_and_never_markup():

@@ -79,7 +79,10 @@ def test_a_drawing_heavy_at_one_end_stays_whole():
     assert inked_box(ink([heavy])) == (BOX, BOX)
 
 
-@pytest.mark.parametrize("drawing", [[[(7, 7)]], [[(7, 7), (7, 7)]], [[(7, 7)], [(7, 7)]]])
+@pytest.mark.parametrize(
+    "drawing",
+    [[[(7, 7)]], [[(7, 7), (7, 7)]], [[(7, 7)], [(7, 7)]], [[(0, 0), (1e-308, 5e-324)]]],
+)
 def test_a_dot_is_a_round_blot_as_wide_as_the_pen(drawing):
     picture = ink(drawing)
     assert picture.sum() == pytest.approx(np.pi * (PEN / 2) ** 2, rel=0.15)
@@ -145,6 +148,11 @@ def test_a_very_long_drawing_still_fits_a_link():
     scribble = np.random.default_rng(0).random((50, 1000, 2)).tolist()
     assert len(to_letters(scribble)) < MOST_LETTERS
     assert len(from_letters(to_letters(scribble))) == 50
+
+
+@pytest.mark.parametrize("drawing", [[], [[]]])
+def test_nothing_drawn_is_no_letter(drawing):
+    assert to_letters(drawing) == ""
 
 
 @pytest.mark.parametrize(

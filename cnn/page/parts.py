@@ -129,7 +129,7 @@ def photograph(path: str) -> Subject:
 
 def test_picture(found: Review, number: object) -> Subject:
     """A picture of the set that a network was reviewed on as the subject, by its number there."""
-    if not str(number).isdigit() or int(number) >= len(found.split):
+    if str(number) not in map(str, range(len(found.split))):
         raise UserError(f"There is no picture {number!r}. Choose from 0 to {len(found.split) - 1}.")
     image, label = found.split[int(number)]
     family = next(one for one in datasets.DATASETS.values() if one.classes == found.classes)
