@@ -107,8 +107,11 @@ def _pooled(
     row = min(place.row // side, after.shape[1] - 1)
     column = min(place.column // side, after.shape[2] - 1)
     window = before[place.number, row * side :, column * side :][:side, :side]
+    if (row, column) == (place.row // side, place.column // side):
+        words = "the greatest of its neighbours is kept"
+    else:
+        words = "the map's last row or column has no partner and is left out; its neighbours go on"
     place = Place(place.number, row, column)
-    words = "the greatest of its neighbours is kept"
     return [Step(name, words, tuple(window.flatten().tolist()), _at(after, place))], place
 
 

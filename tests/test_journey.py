@@ -40,6 +40,18 @@ def test_a_number_is_followed_to_the_probability_as_one_works_out_by_hand():
     assert share.becomes == pytest.approx(torch.tensor([0.0, 4.0]).softmax(0)[1].item())
 
 
+def test_pooling_keeps_the_greatest_and_says_so_where_it_leaves_an_odd_edge_out():
+    torch.manual_seed(0)
+    network = models.build("three-conv", DATASETS["mnist"]).eval()
+    image = torch.rand(1, 1, 28, 28)
+    for row, column in ((5, 5), (6, 0), (0, 6), (6, 6)):
+        start = walkthrough.convolve(network, image, "conv3", 2, row, column)
+        relu, pool, *_ = journey.follow(network, image, start)
+        assert pool.becomes == max(pool.values)
+        assert ("is left out" in pool.words) == (6 in (row, column))
+        assert relu.becomes in pool.values or "is left out" in pool.words
+
+
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
 @pytest.mark.parametrize("name", MODELS)
 def test_in_every_network_each_step_begins_with_the_number_that_the_last_one_left(name, dataset):
