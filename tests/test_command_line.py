@@ -265,6 +265,13 @@ def test_figures_are_written_where_asked(folder, picture, tmp_path):
         )
 
 
+def test_figures_of_two_pictures_read_each_network_once(folder, picture, tmp_path, monkeypatch):
+    read, load = [], checkpoints.load
+    monkeypatch.setattr(checkpoints, "load", lambda path: read.append(path) or load(path))
+    _say("predict", picture, picture, "--checkpoints", folder, "--figures", tmp_path / "figures")
+    assert sorted(read) == checkpoints.available(folder)
+
+
 def test_the_table_of_checkpoints_is_their_cards(folder):
     lines = _lines("models", "--checkpoints", folder)
     assert [line["dataset"] for line in lines] == ["cifar10", "mnist"]

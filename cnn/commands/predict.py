@@ -8,7 +8,7 @@ import torch
 from PIL.Image import Image
 
 from cnn import charts, checkpoints, datasets, explanation, prediction, preprocessing, visualization
-from cnn.checkpoints import Checkpoint
+from cnn.checkpoints import Checkpoint, Collection
 from cnn.commands import parts
 
 
@@ -25,17 +25,21 @@ def add(commands) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    asked = [
-        checkpoints.default(arguments.checkpoints, dataset.name)
-        for dataset in (datasets.MNIST, datasets.CIFAR10)
-    ]
+    networks = checkpoints.Collection(arguments.checkpoints)
+    asked = [networks.chosen(dataset, None)[1] for dataset in ("mnist", "cifar10")]
     for path in arguments.images:
         photo = preprocessing.open_photo(path)
         for checkpoint in asked:
-            _answer(arguments, path, photo, checkpoint)
+            _answer(arguments, path, photo, checkpoint, networks)
 
 
-def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkpoint) -> None:
+def _answer(
+    arguments: argparse.Namespace,
+    path: Path,
+    photo: Image,
+    checkpoint: Checkpoint,
+    networks: Collection,
+) -> None:
     dataset = datasets.named(checkpoint.card.dataset)
     if dataset.channels == 1:
         image = preprocessing.digit_from_photo(photo)
@@ -44,7 +48,7 @@ def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkp
     answer = prediction.predict(checkpoint, image)
     if arguments.figures:
         name = f"{path.stem}-{dataset.name}"
-        pictures = _figures(arguments, checkpoint, image, answer)
+        pictures = _figures(checkpoint, networks, image, answer)
         visualization.write_figures(arguments.figures, name, pictures)
     if arguments.json:
         line = {
@@ -65,8 +69,8 @@ def _answer(arguments: argparse.Namespace, path: Path, photo, checkpoint: Checkp
 
 
 def _figures(
-    arguments: argparse.Namespace,
     checkpoint: Checkpoint,
+    networks: Collection,
     image: torch.Tensor,
     answer: prediction.Prediction,
 ) -> dict[str, Image]:
@@ -76,8 +80,7 @@ def _figures(
         f"attribution-{method}": explanation.attribute(network, first, method, label)
         for method in explanation.METHODS
     }
-    networks = checkpoints.Collection(arguments.checkpoints).all(card.dataset)
-    opinions = prediction.opinions(networks, image)
+    opinions = prediction.opinions(networks.all(card.dataset), image)
     return (
         visualization.figures(network, first)
         | {name: visualization.overlay(first[0], found, 0.8) for name, found in counted.items()}
