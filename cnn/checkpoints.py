@@ -80,31 +80,34 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
         for name, tensor in checkpoint.network.state_dict().items()
     }
     card = json.dumps(dataclasses.asdict(checkpoint.card))
-    with _beside(Path(path)) as beside:
-        safetensors.torch.save_file(tensors, beside, metadata={"card": card})
-        beside.replace(path)
+    with beside(Path(path), "checkpoint") as place:
+        safetensors.torch.save_file(tensors, place, metadata={"card": card})
+        place.replace(path)
 
 
 def require_place(path: str | Path, network: nn.Module) -> None:
     """Make sure, before the work, that a checkpoint of this network can be written there."""
     size = sum(tensor.nbytes for tensor in network.state_dict().values())
-    with _beside(Path(path)) as beside:
-        beside.write_bytes(bytes(size))
-        beside.unlink()
+    with beside(Path(path), "checkpoint") as place:
+        place.write_bytes(bytes(size))
+        place.unlink()
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A file to write beside a checkpoint's place; a fault leaves none and is a `UserError`."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+def beside(path: Path, kind: str) -> Iterator[Path]:
+    """A file to write beside the place of one of a `kind`, in a folder that is made.
+
+    A fault of writing leaves none and is a `UserError`.
+    """
+    place = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-    except (OSError, safetensors.SafetensorError) as fault:
+        yield place
+    except (OSError, RuntimeError, safetensors.SafetensorError) as fault:  # torch's is the second
         with contextlib.suppress(OSError):
-            beside.unlink()
+            place.unlink()
         raise UserError(
-            f"The checkpoint could not be written to {str(path)!r} ({fault}). "
+            f"The {kind} could not be written to {str(path)!r} ({fault}). "
             "Free some space or choose another place."
         ) from fault
 

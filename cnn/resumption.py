@@ -3,20 +3,17 @@
 The working file holds the optimizer's memory beside the weights; it is no checkpoint.
 """
 
-import contextlib
 import dataclasses
 from pathlib import Path
 
 import torch
 
-from cnn import UserError
+from cnn import UserError, checkpoints
 from cnn.training import Run
 
 
 def put_aside(run: Run, path: str | Path) -> None:
-    """Write all that the run needs to go on, whole or not at all. Do so at the end of an epoch."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.part")
+    """Write all that the run needs to go on, whole or not at all. Do so between two epochs."""
     state = {
         "recipe": dataclasses.asdict(run.recipe),
         "network": run.network.state_dict(),
@@ -28,15 +25,9 @@ def put_aside(run: Run, path: str | Path) -> None:
         "seconds": run.seconds,
         "history": run.history,
     }
-    try:
-        torch.save(state, beside)
-        beside.replace(path)
-    except (OSError, RuntimeError) as fault:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise UserError(
-            f"The run could not be put aside in {str(path)!r} ({fault}). Free some space there."
-        ) from fault
+    with checkpoints.beside(Path(path), "run") as place:
+        torch.save(state, place)
+        place.replace(path)
 
 
 def take_up(run: Run, path: str | Path) -> None:

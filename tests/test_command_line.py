@@ -162,6 +162,15 @@ def test_where_no_checkpoint_can_be_written_one_is_told_before_the_work(tmp_path
     assert "could not be written" in err and not any(tmp_path.iterdir())
 
 
+def test_the_folder_of_a_run_put_aside_is_made_or_refused_before_the_work(tmp_path):
+    words = ["train", *BRIEFLY, "--output", tmp_path / "kept", "--resume"]
+    assert _lines(*words, tmp_path / "new" / "run")[-1]["event"] == "done"
+    code, out, err = _say(*words, tmp_path / "kept" / "run", "--json")
+    assert (code, out) == (2, "")
+    assert "could not be written" in err
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["run"]
+
+
 def test_a_place_that_is_lost_while_training_does_not_lose_the_network(tmp_path, monkeypatch):
     def conclude(run, whole=training.conclude):
         (tmp_path / "new" / "kept.csv").unlink()

@@ -52,6 +52,8 @@ def _train(arguments: argparse.Namespace) -> None:
 def _lead(arguments: argparse.Namespace, run: Run, interrupted: list[int]) -> None:
     """Follow the run, report, and keep what was learnt, whatever ended it."""
     checkpoints.require_place(arguments.output, run.answering)
+    if arguments.resume:
+        resumption.put_aside(run, arguments.resume)
     fault = _followed(run, _readers(arguments, run), interrupted)
     if fault and not run.step:
         raise fault
