@@ -11,8 +11,8 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from cnn import UserError, hardware
-from cnn.training import Run
+from cnn import UserError, hardware, training
+from cnn.training import Progress, Run
 
 
 def processes() -> int:
@@ -21,7 +21,7 @@ def processes() -> int:
 
 
 def rank() -> int:
-    """Which of them this is. The one of rank 0 evaluates, reports and saves."""
+    """Which of them this is. The one of rank 0 reports and saves."""
     return int(os.environ.get("RANK", "0"))
 
 
@@ -75,6 +75,17 @@ class _Shared(DistributedDataParallel):
 
     def load_state_dict(self, *arguments, **options):
         return self.module.load_state_dict(*arguments, **options)
+
+
+def fit(run: Run) -> Iterator[Progress]:
+    """`training.fit` where what rank 0 measures goes for all: their patience ends together.
+
+    The others may measure something else, for batch norm knows only a process's own pictures.
+    """
+    for progress in training.fit(run):
+        if processes() > 1 and progress.validation_loss is not None:
+            distributed.broadcast_object_list(run.history)
+        yield progress
 
 
 def spread(run: Run) -> None:

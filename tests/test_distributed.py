@@ -38,6 +38,18 @@ sys.exit(__main__.main(sys.argv[1:]))
 """
 
 
+DIVIDED = """
+import sys, learner
+from cnn import __main__, datasets, distributed
+def load(dataset, held_out=None):
+    few = learner.few()
+    wrong = datasets.Split(few.validation.images, 9 - few.validation.labels)
+    return few if distributed.rank() else few._replace(validation=wrong)
+datasets.load = load
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
 def followed() -> dict:
     """The weights that a run in float32 ends with, and the loss of each epoch."""
     run = training.start(RECIPE, learner.few(), learner.CPU)
@@ -82,6 +94,16 @@ def test_a_process_that_dies_ends_the_run_and_what_was_learnt_is_kept(tmp_path):
     assert done.returncode != 0, done.stderr
     assert checkpoints.load(output).card.history
     assert "lost touch" in done.stderr or "exitcode  : 9" in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="gloo on Windows wants to be built for it")
+def test_the_patience_of_the_first_process_ends_the_run_of_all(tmp_path):
+    words = ["--dataset", "synthetic", "--model", "two-conv", "--batch-size", "50"]
+    output = tmp_path / "kept.safetensors"
+    words += ["--patience", "1", "--epochs", "20", "--output", output]
+    done = _together(DIVIDED, "train", *words)
+    assert done.returncode == 0, done.stderr
+    assert len(checkpoints.read_card(output).history) < 10
 
 
 def test_alone_nothing_is_changed():

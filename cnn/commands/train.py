@@ -103,7 +103,7 @@ def _followed(
     """Follow a run to its end, or to the fault that ends it and that this returns."""
     try:
         with distributed.together():
-            for progress in training.fit(run):
+            for progress in distributed.fit(run):
                 for read in readers:
                     read(progress)
                 if interrupted:
