@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from gradio import FileData
 from PIL.Image import Image
 from torch import Tensor
 
@@ -136,9 +137,21 @@ def test_picture(found: Review, number: object) -> Subject:
     return Subject(family.name, image[None].float() / 255, truth=found.classes[label])
 
 
-def given(strokes: Strokes | None, photo: dict | None) -> Subject:
+def given(strokes: Strokes | None, photo: object) -> Subject:
     """The subject of a call from outside: an uploaded photo, else the strokes."""
-    return photograph(photo["path"]) if photo else drawing(strokes)
+    return photograph(uploaded(photo)) if photo else drawing(strokes)
+
+
+def uploaded(file: object) -> str:
+    """The path of a file that a call from outside gives.
+
+    Without its `meta` gradio takes a file for any other value and lets it lie anywhere on this
+    machine; a `UserError` refuses that, and what is no file at all.
+    """
+    try:
+        return FileData.model_validate(file, context={"validate_meta": True}).path
+    except ValueError:
+        raise UserError("That is no uploaded file. Upload the picture and give that.") from None
 
 
 def opening() -> Subject:

@@ -115,7 +115,7 @@ def _choose(network: gr.Dropdown, asked: list, answer: gr.HTML, shown: gr.Tab) -
 def _endpoint(checkpoint: Checkpoint) -> None:
     def classify_photo(photo: FileData) -> dict[str, object]:
         with parts.toast():
-            views = views_from_photo(open_photo(photo["path"]), CIFAR10)
+            views = views_from_photo(open_photo(parts.uploaded(photo)), CIFAR10)
             return parts.result(predict(checkpoint, views))
 
     gr.api(
