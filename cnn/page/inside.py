@@ -216,7 +216,7 @@ def _endpoints(networks: Collection) -> None:
         with parts.toast():
             subject = parts.given(strokes, photo)
             found = networks.chosen(subject.dataset, network)[1]
-            return _maps_of(found, subject, stage).tolist()
+            return _maps_of(found, subject, str(stage)).tolist()
 
     def attribution(
         label: str,
@@ -228,18 +228,19 @@ def _endpoints(networks: Collection) -> None:
         with parts.toast():
             subject = parts.given(strokes, photo)
             found = networks.chosen(subject.dataset, network)[1]
-            return _counted(found, subject, method, label).tolist()
+            return _counted(found, subject, str(method), label).tolist()
 
     def network_stages(network: str) -> list[dict[str, object]]:
         with parts.toast():
-            found = networks.named(network)
+            found = networks.named(str(network))
         dataset = datasets.named(found.card.dataset)
         image = torch.zeros(1, dataset.channels, dataset.size, dataset.size)
         return [dataclasses.asdict(s) for s in walkthrough.stages(found.network, image)]
 
     def filters(network: str) -> list:
         with parts.toast():
-            return visualization.first_convolution(networks.named(network).network).weight.tolist()
+            found = networks.named(str(network)).network
+        return visualization.first_convolution(found).weight.tolist()
 
     methods = ", ".join(METHODS)
     for function, text in (

@@ -143,7 +143,7 @@ def _endpoints(visit: Visit) -> None:
 
     def review_network(network: str) -> dict[str, object]:
         with parts.toast():
-            found = review.of_test_pictures(visit.shipped.named(network))
+            found = review.of_test_pictures(visit.shipped.named(str(network)))
         reliability = found.reliability._asdict()
         return {
             "classes": found.classes,
