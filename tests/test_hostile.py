@@ -3,14 +3,16 @@
 import functools
 import json
 import math
+import re
 
 import hostile
 import httpx
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
+from server import ROOT
 
 from cnn import UserError, checkpoints
 from cnn.__main__ import main
@@ -126,11 +128,19 @@ def test_the_pad_is_answered_whatever_it_sends(pad, drawing):
     assert "probabilities" in answer or is_a_sentence(answer["fault"])
 
 
+@pytest.fixture
+def faults(capfd):
+    """Gives the lines of ours that the tracebacks printed since it was last asked went through."""
+    line = re.compile(rf'File "{re.escape(str(ROOT))}/(cnn/.*), in')
+    return lambda: line.findall(capfd.readouterr().err)
+
+
 @GENTLY
 @given(
     payload=some.lists(DRAWINGS | some.sampled_from(["cifar10", "conv1", 0, [[[0, 0], [9, 9]]]]))
 )
-def test_every_endpoint_answers_whatever_it_is_sent(client, hosted, payload):
+@example(payload=[[[[0, 0], [1e-308, 0]]]])
+def test_every_endpoint_answers_whatever_it_is_sent(client, hosted, faults, payload):
     for name in client.view_api(return_format="dict")["named_endpoints"]:
         answer = httpx.post(
             f"{hosted}gradio_api/run{name}",
@@ -143,6 +153,7 @@ def test_every_endpoint_answers_whatever_it_is_sent(client, hosted, payload):
         if answer.status_code == 500:
             said = answer.json()["error"]
             assert said is None or is_a_sentence(said), (name, said)
+        assert faults() == [], name
 
 
 OUTSIZE = {
@@ -162,18 +173,31 @@ OUTSIZE = {
 }
 
 
+DOORS = {  # and where the answer to what they let in is given
+    "component_server/": None,
+    "call/classify_digit": "call/classify_digit/{event_id}",
+    "queue/join": "queue/data?session_hash=a",
+}
+
+
 @pytest.mark.parametrize("kind", OUTSIZE)
-@pytest.mark.parametrize("door", ["component_server/", "call/classify_digit", "queue/join"])
-def test_a_payload_of_any_size_and_shape_is_answered_and_the_server_lives(hosted, pad, door, kind):
+@pytest.mark.parametrize("door", DOORS)
+def test_a_payload_of_any_size_and_shape_is_answered_and_the_server_lives(
+    hosted, pad, faults, door, kind
+):
     payload = OUTSIZE[kind]()
     body = {
         "component_server/": f'{{"session_hash": "a", "component_id": {pad.number}, '
         f'"fn_name": "look", "data": {{"visit": null, "strokes": {payload}}}}}',
         "call/classify_digit": f'{{"data": [{payload}]}}',
-        "queue/join": f'{{"session_hash": "a", "fn_index": 0, "data": [{payload}]}}',
+        "queue/join": f'{{"session_hash": "a", "fn_index": 0, "data": [{payload}, null]}}',
     }[door]
     json_type = {"Content-Type": "application/json"}
     answer = httpx.post(f"{hosted}gradio_api/{door}", content=body, headers=json_type)
     assert answer.status_code in (200, 400, 413, 422, 500)
     assert "Traceback" not in answer.text
+    assert "Something went wrong" not in answer.text
+    if answer.status_code == 200 and DOORS[door]:
+        httpx.get(f"{hosted}gradio_api/{DOORS[door].format(**answer.json())}", timeout=60)
+    assert faults() == []
     assert pad([]) is not None
