@@ -21,10 +21,10 @@ def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generat
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 
-def shift(images: Tensor, generator: Generator, furthest: int = 4, mode: str = "reflect") -> Tensor:
+def shift(images: Tensor, generator: Generator, furthest: int = 4) -> Tensor:
     """Move each picture by up to `furthest` whole pixels, its edge reflected into the gap."""
     count, channels, height, width = images.shape
-    padded = functional.pad(images, (furthest,) * 4, mode=mode)
+    padded = functional.pad(images, (furthest,) * 4, mode="reflect")
     down, right = torch.randint(0, 2 * furthest + 1, (2, count), generator=generator)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, C, down, right, H, W), a view
     down, right = down.to(images.device), right.to(images.device)

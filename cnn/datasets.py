@@ -59,7 +59,6 @@ class Dataset:
     std: tuple[float, ...]
     mirrored: bool
     augmentations: tuple[str, ...]
-    source: str
     pictures: int
     archives: tuple[tuple[str, str, tuple[str, ...]], ...]
     files: str
@@ -100,7 +99,6 @@ MNIST = Dataset(
     std=(0.3081,),
     mirrored=False,
     augmentations=("warp", "elastic", "thickness", "shift", "nudge"),
-    source="Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits",
     pictures=60_000,
     archives=tuple(
         (f"MNIST/raw/{name}", md5, tuple(mirror + name for mirror in _MNIST.mirrors))
@@ -131,7 +129,6 @@ CIFAR10 = Dataset(
     std=(0.2470, 0.2435, 0.2616),
     mirrored=True,
     augmentations=("flip", "shift", "nudge", "cutout", "color", "camera"),
-    source="A. Krizhevsky, Learning multiple layers of features from tiny images, 2009",
     pictures=50_000,
     archives=((_CIFAR10.filename, _CIFAR10.tgz_md5, (_CIFAR10.url,)),),
     files="cifar-10-batches-py/data_batch_1 to 5 and test_batch",
@@ -148,7 +145,6 @@ SYNTHETIC = Dataset(
     std=MNIST.std,
     mirrored=False,
     augmentations=MNIST.augmentations,
-    source="written by this program, stroke by stroke",
     pictures=10_000,
     archives=(),
     files="none",

@@ -43,7 +43,7 @@ def test_a_data_set_is_found_by_its_name_and_describes_itself_whole(dataset):
     assert datasets.named(dataset.name) is dataset
     assert len(dataset.mean) == len(dataset.std) == dataset.channels
     assert len(set(dataset.classes)) == 10
-    assert dataset.title and dataset.source and dataset.files
+    assert dataset.title and dataset.files
 
 
 def test_a_name_that_no_data_set_has_is_answered_with_those_there_are():
