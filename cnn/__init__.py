@@ -6,7 +6,7 @@ The house, floor by floor; each module imports only what stands below it:
     __main__             the command line
     commands/            a file a group of commands: train, sweep, evaluate, predict, ...
     classroom
-    resumption  lesson  journey  course  distributed  sweep
+    resumption  lesson  journey  record  distributed  sweep
     review  charts  excitement  export
     training
     runs  prediction  visualization  explanation  walkthrough

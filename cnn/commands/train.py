@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cnn import UserError, checkpoints, course, distributed, resumption, training
+from cnn import UserError, checkpoints, distributed, record, resumption, training
 from cnn.checkpoints import Card, Checkpoint
 from cnn.commands import parts
 from cnn.training import Progress, Run
@@ -76,13 +76,13 @@ def _readers(arguments: argparse.Namespace, run: Run) -> list[Callable[[Progress
     """All that is done with each report."""
     readers = [_print_progress if arguments.json else _draw_progress(run.steps)]
     if arguments.log_dir:
-        readers.append(course.board(arguments.log_dir))
+        readers.append(record.board(arguments.log_dir))
     reports = [Progress(**epoch) for epoch in run.history]
 
     def write_down() -> None:
-        course.write_table(arguments.output.with_suffix(".csv"), reports)
+        record.write_table(arguments.output.with_suffix(".csv"), reports)
         if arguments.plot:
-            course.plot(arguments.plot, reports)
+            record.plot(arguments.plot, reports)
 
     def note(progress: Progress) -> None:
         reports.append(progress)

@@ -1,4 +1,4 @@
-"""The course of a run as it is written down: a table, a plot, a log for TensorBoard."""
+"""A run as it is written down: a table, a plot, a log for TensorBoard."""
 
 import contextlib
 import csv
