@@ -22,6 +22,7 @@ from torch import nn
 from cnn import UserError, datasets, models
 
 SUFFIX = ".safetensors"
+SHIPPED = Path(__file__).parent.parent / "checkpoints"
 EPOCH = (  # what is asked of an epoch in a Card's history
     *("epoch", "step", "steps", "seconds"),
     *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"),

@@ -135,7 +135,7 @@ def test_a_review_without_the_pictures_says_how_to_get_them(client, monkeypatch,
 @needs_data
 def test_a_review_agrees_with_the_card(client):
     found = client.predict("mnist-three-conv", api_name="/review")
-    card = checkpoints.read_card(whole.CHECKPOINTS / "mnist-three-conv.safetensors")
+    card = checkpoints.read_card(checkpoints.SHIPPED / "mnist-three-conv.safetensors")
     assert found["accuracy"] == pytest.approx(card.test_accuracy, abs=1e-4)
     assert np.array(found["confusion"]).sum() == 10_000
     assert len(found["mistakes"]) == round(10_000 * (1 - found["accuracy"]))
@@ -190,7 +190,7 @@ def test_without_checkpoints_each_tab_says_which_command_makes_one(tmp_path):
 
 
 def test_one_missing_network_leaves_the_other_tab_working(tmp_path):
-    for path in checkpoints.available(whole.CHECKPOINTS):
+    for path in checkpoints.available(checkpoints.SHIPPED):
         if checkpoints.read_card(path).dataset == "mnist":
             shutil.copy(path, tmp_path)
     names = {block.api_name for block in whole.page(tmp_path).fns.values()}

@@ -8,7 +8,7 @@ import pytest
 from learner import RECIPE, checkpoint
 
 from cnn import UserError
-from cnn.checkpoints import Collection
+from cnn.checkpoints import SHIPPED, Collection
 from cnn.classroom import Course
 from cnn.lesson import Outcome
 from cnn.page import whole
@@ -19,7 +19,7 @@ MINE = "mine (Synthetic digits)"
 
 @pytest.fixture(scope="module")
 def anybody():
-    return Visit(Collection(whole.CHECKPOINTS))
+    return Visit(Collection(SHIPPED))
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cnn import recipes
-from cnn.checkpoints import Checkpoint
+from cnn.checkpoints import SHIPPED, Checkpoint
 from cnn.recipes import PRESETS, Recipe
-
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 
 
 def command(
@@ -25,7 +23,7 @@ def command(
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """Add the flag that says where the checkpoints lie."""
     parser.add_argument(
-        "--checkpoints", type=Path, default=CHECKPOINTS, metavar="DIR", help="where they lie"
+        "--checkpoints", type=Path, default=SHIPPED, metavar="DIR", help="where they lie"
     )
 
 

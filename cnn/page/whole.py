@@ -9,6 +9,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 
+from cnn.checkpoints import SHIPPED
 from cnn.page import (
     cleaning,
     draw,
@@ -24,8 +25,6 @@ from cnn.page import (
     train,
     visit,
 )
-
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 
 LAUNCH = {
     "theme": parts.THEME,
@@ -48,7 +47,7 @@ HOST = {
 SPACE = {"FORWARDED_ALLOW_IPS": gate.PROXIES}
 
 
-def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
+def page(folder: Path = SHIPPED) -> gr.Blocks:
     """The whole page, answering with the default networks of a folder of checkpoints."""
     with gr.Blocks(
         title="CNN Playground",
@@ -72,7 +71,7 @@ def page(folder: Path = CHECKPOINTS) -> gr.Blocks:
     return blocks.queue(max_size=300, default_concurrency_limit=2)
 
 
-def serve(folder: Path = CHECKPOINTS, **given) -> gr.Blocks:
+def serve(folder: Path = SHIPPED, **given) -> gr.Blocks:
     """Build the page and serve it behind the gate; `given` goes to `launch`."""
     blocks = page(folder)
     gc.freeze()  # 460,000 objects of the page: to look through them stopped everybody for 0.8 s

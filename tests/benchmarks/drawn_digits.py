@@ -17,8 +17,6 @@ import torch
 
 from cnn import checkpoints, evaluation, preprocessing, strokes
 
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-
 
 def drawings(path: Path) -> tuple[list[list[np.ndarray]], torch.Tensor]:
     """Each digit's strokes, float (points, 2) with y down, and the labels (N,)."""
@@ -50,7 +48,7 @@ def main() -> int:
     if arguments.checkpoint:
         network, card = checkpoints.load(arguments.checkpoint)
     else:
-        network, card = checkpoints.default(CHECKPOINTS, "mnist")
+        network, card = checkpoints.default(checkpoints.SHIPPED, "mnist")
     digits, labels = drawings(arguments.file)
 
     def accuracy(images: list) -> float:

@@ -16,8 +16,6 @@ import torch
 
 from cnn import checkpoints, datasets, evaluation
 
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -25,7 +23,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=10_000)
     arguments = parser.parse_args()
     asked = [checkpoints.load(path) for path in arguments.checkpoints] or [
-        checkpoints.default(CHECKPOINTS, name) for name in ("mnist", "cifar10")
+        checkpoints.default(checkpoints.SHIPPED, name) for name in ("mnist", "cifar10")
     ]
     for network, card in asked:
         dataset = datasets.named(card.dataset)
