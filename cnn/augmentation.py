@@ -88,7 +88,7 @@ def _resample(images: Tensor, grid: Tensor, outside: str = "zeros") -> Tensor:
 
 
 def thickness(images: Tensor, generator: Generator) -> Tensor:
-    """Draw each digit with a thinner or a thicker pen, by up to half a pixel on either side."""
+    """Draw each digit thinner by up to 0.5 or thicker by up to 0.7 pixels on either side."""
     amount = _uniform(-0.5, 0.7, (len(images), 1, 1, 1), generator).to(images.device)
     thicker = functional.max_pool2d(images, 3, stride=1, padding=1)
     thinner = -functional.max_pool2d(-images, 3, stride=1, padding=1)

@@ -1,5 +1,6 @@
 """A run put aside and taken up again, to the bit as if it had never been interrupted.
 
+Only the weights to go back to, should the loss explode, are none from before the interruption.
 The working file holds the optimizer's memory beside the weights; it is no checkpoint.
 """
 

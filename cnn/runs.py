@@ -29,9 +29,10 @@ PREPARED = 500
 class Progress:
     """How a run stands after `step` of `steps`.
 
-    `seconds` is training time so far: augmentation and steps, without reading files, evaluation
-    and saving. Loss and accuracy are means over the epoch so far; those of the validation
-    pictures are None unless just measured, at the end of an epoch.
+    `seconds` is training time so far: writing synthetic digits, building and whitening the
+    network, augmentation and steps, without reading files, evaluation and saving. Loss and
+    accuracy are means over the epoch so far; those of the validation pictures are None unless
+    just measured, at the end of an epoch.
     """
 
     step: int
