@@ -356,4 +356,4 @@ def describe_photo(photo: Image.Image, dataset: Dataset) -> str:
         if photo.width == photo.height
         else "as the square in its middle and as a whole"
     )
-    return f"{given}; looked at {views}, made {dataset.size} x {dataset.size} pixels small."
+    return f"{given}; looked at {views}, scaled to {dataset.size} x {dataset.size} pixels."

@@ -280,7 +280,7 @@ def test_what_was_done_to_a_photo_is_told_in_a_sentence(tmp_path):
     scene().save(tmp_path / "a.png", exif=exif)
     assert describe_photo(open_photo(tmp_path / "a.png"), CIFAR10) == (
         "60 x 90 pixels, turned upright; looked at as the square in its middle and as a whole, "
-        "made 32 x 32 pixels small."
+        "scaled to 32 x 32 pixels."
     )
 
 
