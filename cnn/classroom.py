@@ -7,6 +7,7 @@ to all others the page keeps answering beside it, and what befalls the lesson be
 import contextlib
 import ctypes
 import dataclasses
+import math
 import multiprocessing
 import os
 import pickle
@@ -101,16 +102,17 @@ class Classroom:
     """Holds so many lessons at once as there are seats; who comes later waits in line.
 
     Where a function is `lent` that makes reports of (recipe, origin) elsewhere, as a host with a
-    shared GPU lends one, it holds the lessons instead of a process of ours.
+    shared GPU lends one, it holds the lessons instead of a process of ours. `estimates` are the
+    seconds that lessons take here; those that cannot be held take for ever.
     """
 
     def __init__(self, seats: int, lent: Callable[..., Generator[Report]] | None = None):
+        self.estimates: dict[Recipe, float] = {}
         self._seats, self._lent = seats, lent
         self._line: list[Course] = []
         self._idle: list[_Teacher] = []
-        self._estimates: dict[Recipe, float] = {}
+        self._measuring = threading.Thread()
         self._lock = threading.Condition()  # told where the line moves
-        self._measuring = threading.Lock()
 
     def attend(self, course: Course) -> Iterator[Report | None]:
         """Wait in line, then follow a lesson to its outcome; None while there is nothing new.
@@ -133,8 +135,8 @@ class Classroom:
 
     def _learn_from(self, recipe: Recipe, progress: Progress | None) -> None:
         """A lesson held to its end tells better than its estimate what the next one takes."""
-        if progress and progress.step == progress.steps and recipe in self._estimates:
-            self._estimates[recipe] = progress.seconds
+        if progress and progress.step == progress.steps and recipe in self.estimates:
+            self.estimates[recipe] = progress.seconds
 
     def place(self, course: Course) -> int:
         """How many go before it may begin: 0 for a lesson under way."""
@@ -145,29 +147,39 @@ class Classroom:
         before = self._line[: self._line.index(course)]
         return sum(other.left for other in before) / self._seats
 
-    def estimates(self, recipes: Iterable[Recipe]) -> Iterator[dict[Recipe, float]]:
-        """The seconds that lessons take here: each measured once, while nobody learns, until held.
+    def measure(self, recipes: Iterable[Recipe]) -> bool:
+        """Fill `estimates` with what is not known yet, beside whoever asks, while nobody learns.
 
-        Whoever asks first has a process started, which takes some seconds, and the pictures loaded.
+        The result says whether that is under way. The first time it has a process started, which
+        takes some seconds, and the pictures loaded.
         """
-        known = dict(self._estimates)
-        yield known
-        for recipe in recipes:
-            if recipe not in known:
-                with self._measuring:
-                    if not (recipe in self._estimates or self._line or self._lent):
-                        self._measure(recipe)
-                yield dict(self._estimates)
+        with self._lock:
+            missing = [recipe for recipe in recipes if recipe not in self.estimates]
+            if missing and not (self._measuring.is_alive() or self._line or self._lent):
+                self._measuring = threading.Thread(
+                    target=self._measure, args=[missing], daemon=True
+                )
+                self._measuring.start()
+        return self._measuring.is_alive()
 
-    def _measure(self, recipe: Recipe) -> None:
-        course = Course(recipe)
-        with self._in_line(course), self._teacher() as teacher:
-            course.left = 0.0
-            for seconds in teacher.ask(MEASURE, recipe):
-                if seconds:
-                    self._estimates[recipe] = seconds
-                elif len(self._line) > 1:  # a lesson is more urgent
-                    teacher.tell(LEAVE)
+    def _measure(self, recipes: Iterable[Recipe]) -> None:
+        for recipe in recipes:
+            course = Course(recipe)
+            with contextlib.suppress(UserError), self._in_line(course):
+                course.left = 0.0
+                if self._line[0] is course:
+                    self._take_time(recipe)
+
+    def _take_time(self, recipe: Recipe) -> None:
+        with self._teacher() as teacher:
+            try:
+                for seconds in teacher.ask(MEASURE, recipe):
+                    if seconds:
+                        self.estimates[recipe] = seconds
+                    elif len(self._line) > 1:  # a lesson is more urgent
+                        teacher.tell(LEAVE)
+            except UserError:
+                self.estimates[recipe] = math.inf
 
     def _taught(self, course: Course) -> Iterator[Report | None]:
         with self._teacher() as teacher:
@@ -200,7 +212,7 @@ class Classroom:
             if len(self._line) >= self._seats + MOST_WAITING:
                 raise UserError("Too many are waiting already. Come back in a few minutes.")
             self._line.append(course)
-        course.left = self._estimates.get(course.recipe, USUAL)
+        course.left = min(self.estimates.get(course.recipe, USUAL), lesson.time_limit())
         course.under_way = True
         try:
             yield
@@ -220,8 +232,6 @@ class Classroom:
             yield teacher
         finally:
             self._idle.append(teacher if teacher.comes_free() else _Teacher())
-            while len(self._idle) > self._seats:  # somebody came while the first one started
-                self._idle.pop(0).end()
 
 
 class _Teacher:
@@ -342,6 +352,11 @@ def _do(visitor: Connection, what: str, recipe: Recipe, origin: Checkpoint | Non
     except Exception as error:
         traceback.print_exc()
         _say(visitor, UserError(TOO_LARGE if "memory" in str(error) else FAULT))
+
+
+def _wants_memory(error: Exception) -> bool:
+    """Python says nothing in it, torch and numpy have words, and C++ a name."""
+    return isinstance(error, MemoryError) or "memory" in str(error) or "bad_alloc" in str(error)
 
 
 def _hold(visitor: Connection, recipe: Recipe, origin: Checkpoint | None) -> None:

@@ -94,20 +94,16 @@ class Recipe:
                 name = f"augmentation for {suitable.title}"
                 choices = suitable.augmentations
             for word in value if isinstance(value, tuple) else (value,):
-                if choices:
-                    _require(word in choices, name, word, f"Choose: {', '.join(choices)}.")
-            if within and value is not None:
-                low, high = within
-                _require(low <= value <= high, name, value, f"Choose from {low:g} to {high:g}.")
+                if choices and word not in choices:
+                    remedy = f"Choose: {', '.join(choices)}."
+                    raise UserError(f"There is no {name} {word!r}. {remedy}")
+            if within and value is not None and not within[0] <= value <= within[1]:
+                remedy = "Choose from {:g} to {:g}.".format(*within)
+                raise UserError(f"The {name} cannot be {value:g}. {remedy}")
         if self.synthetic and suitable.channels != 1:
             raise UserError(
                 f"Synthetic digits cannot join the pictures of {suitable.title}. Leave them at 0."
             )
-
-
-def _require(fine: bool, what: str, value: object, remedy: str) -> None:
-    if not fine:
-        raise UserError(f"There is no {what} {value!r}. {remedy}")
 
 
 def kind(name: str) -> type:

@@ -1,5 +1,6 @@
 """Lessons in processes of their own: who waits, who stops, who leaves, and what goes wrong."""
 
+import math
 import multiprocessing
 import time
 from dataclasses import replace
@@ -34,6 +35,13 @@ def _begun(room, recipe=LONG):
     while not course.curve:
         next(reports)
     return course, reports
+
+
+def _measured(room, *recipes) -> dict[Recipe, float]:
+    """What is known once all that was asked for has been measured."""
+    while room.measure(recipes):
+        time.sleep(0.01)
+    return dict(room.estimates)
 
 
 def test_a_course_ends_with_its_network_and_a_curve_of_both_splits(finished):
@@ -147,20 +155,12 @@ def test_a_rate_that_explodes_is_a_sentence_and_keeps_what_was_learnt_before(roo
 def test_a_process_started_ahead_holds_the_first_lesson():
     ready = Classroom(1)
     before = multiprocessing.active_children()
-    list(ready.estimates([RECIPE]))
+    _measured(ready, RECIPE)
     ahead = set(multiprocessing.active_children()) - set(before)
     assert len(ahead) == 1
     _, taught = _begun(ready)
     assert set(multiprocessing.active_children()) - set(before) == ahead
     taught.close()
-
-
-def test_no_more_processes_stay_than_there_are_seats():
-    hasty = Classroom(1)
-    before = multiprocessing.active_children()
-    with hasty._teacher():
-        hasty._measure(RECIPE)
-    assert len(set(multiprocessing.active_children()) - set(before)) == 1
 
 
 def test_while_nobody_asks_the_pictures_that_need_no_download_are_loaded(monkeypatch, tmp_path):
@@ -177,14 +177,35 @@ def test_while_nobody_asks_the_pictures_that_need_no_download_are_loaded(monkeyp
 
 
 def test_estimates_are_measured_once(room):
-    first = list(room.estimates([RECIPE]))
-    assert first[-1][RECIPE] > 0
-    assert list(room.estimates([RECIPE])) == [first[-1]]
+    first = _measured(room, RECIPE)
+    assert first[RECIPE] > 0
+    assert not room.measure([RECIPE]) and room.estimates == first
+
+
+def test_who_asks_for_estimates_never_waits_for_them():
+    slow = Classroom(1)
+    assert slow.measure([RECIPE]) and slow.measure([RECIPE])
+    assert not slow.estimates
+    _measured(slow, RECIPE)
+
+
+def test_nothing_is_measured_while_somebody_learns():
+    busy = Classroom(1)
+    _, reports = _begun(busy)
+    assert not busy.measure([RECIPE])
+    reports.close()
+    assert _measured(busy, RECIPE)
+
+
+def test_a_lesson_that_cannot_be_held_takes_for_ever_and_the_next_is_measured(room):
+    orphan, other = replace(RECIPE, teacher="nowhere.safetensors"), replace(RECIPE, seed=2)
+    assert _measured(room, orphan, other)[orphan] == math.inf
+    assert room.estimates[other] < math.inf
 
 
 def test_a_lesson_held_to_its_end_tells_what_the_next_one_takes():
     busy = Classroom(1)
-    busy._estimates = {RECIPE: 300.0, LONG: 300.0}
+    busy.estimates = {RECIPE: 300.0, LONG: 300.0}
     course = Course(RECIPE)
     for _ in busy.attend(course):
         pass
@@ -192,21 +213,14 @@ def test_a_lesson_held_to_its_end_tells_what_the_next_one_takes():
     stopped.stop()
     for _ in reports:
         pass
-    assert list(busy.estimates([])) == [{RECIPE: course.curve[-1]["second"], LONG: 300.0}]
+    assert busy.estimates == {RECIPE: course.curve[-1]["second"], LONG: 300.0}
 
 
-def test_nobody_is_told_to_wait_for_a_measurement(monkeypatch):
-    quiet, waits = Classroom(1), []
-
-    def ask(teacher, *task):
-        learner = Course(RECIPE)
-        with quiet._in_line(learner):
-            waits.append(quiet.wait(learner))
-        yield 1.0
-
-    monkeypatch.setattr(classroom._Teacher, "ask", ask)
-    quiet._measure(LONG)
-    assert waits == [0]
+def test_nobody_is_told_to_wait_for_a_measurement():
+    quiet, learner = Classroom(1), Course(RECIPE)
+    quiet.measure([LONG])
+    for told in quiet.attend(learner):
+        assert told or quiet.wait(learner) == 0
 
 
 def test_a_lent_gpu_carries_what_is_needed_to_keep_the_network():

@@ -2,16 +2,19 @@
 
 import csv
 import json
+import math
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 from learner import BRIEF
 
 from cnn import UserError
 from cnn.classroom import Course
-from cnn.lesson import Report
+from cnn.datasets import Split
+from cnn.lesson import Look, Report
 from cnn.page import train, train_report
 from cnn.recipes import PRESETS
 from cnn.training import Progress
@@ -45,8 +48,21 @@ def test_a_lesson_that_cannot_end_in_time_is_disabled_and_says_why():
     assert " disabled" in slow and "about 20 min here, and a lesson may take 15 min" in slow
 
 
+def test_a_lesson_that_cannot_be_held_is_disabled_and_says_why():
+    shown = train_report.lessons("mnist-99", {PRESETS["cifar10-94"]: math.inf}, 900)
+    large = shown.split("value='cifar10-94'")[1].split("</label>")[0]
+    assert " disabled" in large and "cannot be held on this machine" in large
+
+
+def test_a_share_reads_100_only_where_it_is_certain():
+    split = Split(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), torch.tensor([1]))
+    look = Look(split, torch.tensor([0.999]), torch.tensor([7]))
+    assert "99 %" in train_report.mistakes(look, "0123456789")
+
+
 def test_a_place_in_the_line_is_told_in_words():
-    assert "One lesson goes before yours. It begins in about 12 s." in train_report.waiting(1, 12.2)
+    words = "One lesson goes before yours, which begins in about 12 s."
+    assert words in train_report.waiting(1, 12.2)
     assert "Getting ready." in train_report.waiting(0, 0)
     assert "3 lessons go before yours" in train_report.waiting(3, 200)
 
@@ -104,7 +120,7 @@ def test_the_widgets_make_the_preset_itself_or_say_what_is_missing():
     values = [getattr(recipe, name) for name in train.CHOICES]
     assert train._recipe("mnist-99", values) == recipe
     values[train.CHOICES.index("epochs")] = None
-    with pytest.raises(UserError, match="There is no epochs"):
+    with pytest.raises(UserError, match="“epochs” is empty"):
         train._recipe("mnist-99", values)
 
 

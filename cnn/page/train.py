@@ -1,9 +1,10 @@
 """The tab Train: a network learns from nothing while one watches."""
 
+import asyncio
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -25,14 +26,14 @@ CHOICES = (
 MUSEUM = (
     "Before its first step the network guesses, one time in ten rightly; each step shows it a "
     "few hundred pictures and moves every weight a little. Watch its first filters turn from noise "
-    "into edges, then start again with ten times the learning rate. ConvNetJS trains its CIFAR-10 "
-    "network at 43 pictures a second on such a machine, PyTorch the same one at 7,600."
+    "into edges, then start again with ten times the learning rate."
 )
 REVIEW = (
-    "On the pictures it was watched with and did not learn from. Rows are what a picture shows, "
+    "On validation pictures, which it did not learn from. Rows are what a picture shows, "
     "columns what the network takes it for; the brighter a cell beside the diagonal, the more "
     "often it errs so."
 )
+LESSONS = [PRESETS[name] for name in report.LESSONS]
 USE = {"draw": "Draw against it", "photo": "Show it a photograph"}
 COMPARE = (
     "Your last runs laid over one another, as they did on the pictures they learnt from. Change "
@@ -75,8 +76,7 @@ def common_room() -> Classroom:
 
 def prepare() -> None:
     """Measure the lessons before anybody asks; by then their process and pictures are there."""
-    for _ in common_room().estimates(map(recipes.preset, report.LESSONS)):
-        pass
+    common_room().measure(LESSONS)
 
 
 def _lent() -> Callable | None:
@@ -124,9 +124,12 @@ def _choosing(
         values = [getattr(recipe, name) for name in CHOICES]
         return [event.lesson, *(list(v) if isinstance(v, tuple) else v for v in values)]
 
-    def estimate(chosen: str) -> Iterator[str]:
-        for known in room.estimates(map(recipes.preset, report.LESSONS)):
-            yield report.lessons(chosen, known, lesson.time_limit())
+    async def estimate(chosen: str) -> AsyncIterator[str]:
+        measuring = True
+        while measuring:
+            measuring = room.measure(LESSONS)
+            yield report.lessons(chosen, room.estimates, lesson.time_limit())
+            await asyncio.sleep(measuring)
 
     cards.choose(choose, None, [chosen, *widgets], **parts.QUIET)
     for event in idle:
@@ -138,7 +141,7 @@ def _recipe(preset: str, values: tuple) -> Recipe:
     given["augmentation"] = tuple(given["augmentation"])
     for name, value in given.items():
         if value is None and name != "dropout":
-            raise UserError(f"There is no {name.replace('_', ' ')}. Give a number.")
+            raise UserError(f"“{name.replace('_', ' ')}” is empty. Give a number.")
     for name in ("batch_size", "seed"):
         given[name] = int(given[name])
     return dataclasses.replace(PRESETS[preset], **given)

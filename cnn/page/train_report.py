@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,10 +40,14 @@ def lessons(chosen: str, estimates: Mapping[Recipe, float], limit: float) -> str
 
 
 def _lesson(name: str, title: str, chosen: bool, seconds: float | None, limit: float) -> str:
-    words = f"about {duration(seconds)} here" if seconds else "&nbsp;"
     too_long = seconds is not None and seconds > limit
-    if too_long:
-        words += f", and a lesson may take {duration(limit)}"
+    if seconds is None:
+        words = "&nbsp;"
+    elif seconds == math.inf:
+        words = "cannot be held on this machine"
+    else:
+        words = f"about {duration(seconds)} here"
+        words += f", and a lesson may take {duration(limit)}" * too_long
     state = " disabled" * too_long + " checked" * chosen
     return (
         f"<label><input type='radio' name='lesson' value='{name}'{state}>"
@@ -62,7 +67,7 @@ def waiting(before: int, seconds: float) -> str:
     if not seconds:
         return status("Getting ready.")
     others = "One lesson goes" if before == 1 else f"{before} lessons go"
-    return status(f"{others} before yours. It begins in about {duration(seconds)}.")
+    return status(f"{others} before yours, which begins in about {duration(seconds)}.")
 
 
 def loading(title: str, share: float) -> str:
@@ -104,14 +109,14 @@ def write_curve(path: Path, course: Course) -> Path:
 
 def opinions(look: Look, classes: Sequence[str]) -> str:
     """Pictures with what the network takes them for, as HTML."""
-    return _tiles(look, classes, "<figcaption>{guess} <span>{share:.0f} %</span></figcaption>")
+    return _tiles(look, classes, "<figcaption>{guess} <span>{share} %</span></figcaption>")
 
 
 def mistakes(look: Look, classes: Sequence[str]) -> str:
     """Pictures with what the network wrongly takes them for, and what they are, as HTML."""
     if not len(look.split):
         return "<p class='museum'>It has all of them right.</p>"
-    words = "<figcaption>{guess} <span>{share:.0f} %</span><br>it is {label}</figcaption>"
+    words = "<figcaption>{guess} <span>{share} %</span><br>it is {label}</figcaption>"
     return f"<div class='mistakes'>{_tiles(look, classes, words)}</div>"
 
 
@@ -120,7 +125,9 @@ def _tiles(look: Look, classes: Sequence[str], caption: str) -> str:
     tiles = []
     columns = (look.split.images, *(n.tolist() for n in numbers))
     for image, label, share, guess in zip(*columns, strict=True):
-        words = caption.format(guess=classes[guess], share=100 * share, label=classes[label])
+        words = caption.format(
+            guess=classes[guess], share=math.floor(100 * share), label=classes[label]
+        )
         tiles.append(
             f"<figure class='{'right' if guess == label else 'wrong'}'>"
             f"<img src='{parts.inline(charts.tile(image))}' alt='{classes[label]}'>"

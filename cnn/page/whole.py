@@ -3,7 +3,6 @@
 import gc
 import os
 import tempfile
-import threading
 from pathlib import Path
 
 import gradio as gr
@@ -80,7 +79,7 @@ def serve(folder: Path = SHIPPED, **given) -> gr.Blocks:
     behind["lifespan"] = lambda host: cleaning.kept_clean(
         blocks, sessions.Sessions.of(host, blocks).forget
     )
-    threading.Thread(target=train.prepare, daemon=True).start()
+    train.prepare()
     blocks.launch(**LAUNCH, app_kwargs=behind, **given)
     return blocks
 
