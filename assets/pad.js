@@ -34,7 +34,7 @@ function paint() {
       ink.quadraticCurveTo(x * side, y * side, ((x + nextX) / 2) * side, ((y + nextY) / 2) * side);
     });
     const [lastX, lastY] = stroke[stroke.length - 1];
-    ink.lineTo(lastX * side, lastY * side);
+    ink.lineTo(lastX * side + 0.01, lastY * side); // of no length at all it would be no dot
     ink.stroke();
   }
   if (hand) {

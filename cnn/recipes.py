@@ -99,7 +99,7 @@ class Recipe:
                     raise UserError(f"There is no {name} {word!r}. {remedy}")
             if within and value is not None and not within[0] <= value <= within[1]:
                 remedy = "Choose from {:g} to {:g}.".format(*within)
-                raise UserError(f"The {name} cannot be {value:g}. {remedy}")
+                raise UserError(f"The {name} cannot be {value}. {remedy}")
         if self.synthetic and suitable.channels != 1:
             raise UserError(
                 f"Synthetic digits cannot join the pictures of {suitable.title}. Leave them at 0."

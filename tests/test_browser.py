@@ -113,6 +113,14 @@ def test_undo_takes_back_one_stroke_and_escape_all_of_them(visit):
     assert is_empty(page)
 
 
+def test_a_tap_leaves_a_dot(visit):
+    page = visit()
+    page.keyboard.press("Escape")
+    page.mouse.click(*visitor.on_pad(page, [[(0.5, 0.5)]])[0][0])
+    seen = "pad => pad.getContext('2d').getImageData(pad.width / 2, pad.height / 2, 1, 1).data[3]"
+    assert page.locator("canvas.pad").evaluate(seen) == 255
+
+
 def test_the_buttons_undo_and_clear_and_write_a_digit_of_ours(visit):
     page = visit()
     page.get_by_role("button", name="9", exact=True).click()
@@ -239,6 +247,12 @@ def test_nothing_reaches_over_the_side_of_the_screen(visit, tab, width):
 def test_drawing_needs_no_scrolling_on_a_desktop(visit):
     page = visit()
     assert page.evaluate("document.documentElement.scrollHeight") <= 800
+
+
+def test_pad_and_answer_stand_side_by_side_on_a_phone_that_lies(visit):
+    page = visit(width=844, height=390)
+    pad, answer = (page.locator(part).bounding_box() for part in ("canvas.pad", ".answer"))
+    assert pad["height"] < 390 and answer["x"] > pad["x"] + pad["width"]
 
 
 def test_the_pad_is_the_first_thing_on_a_phone(visit):

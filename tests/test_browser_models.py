@@ -74,7 +74,7 @@ def test_overfitting_is_told_beside_the_curves(models):
     page.locator(".networks").get_by_role(
         "button", name="cifar10-three-conv-norm", exact=True
     ).click()
-    expect(page.get_by_text("learning them by heart")).to_be_visible()
+    expect(page.get_by_text("knows its training pictures better")).to_be_visible()
 
 
 @pytest.mark.skipif(FOUND, reason="the pictures are there")

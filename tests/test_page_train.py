@@ -115,6 +115,11 @@ def test_the_curve_as_csv_has_a_line_for_each_point(tmp_path):
     assert float(rows[-1]["accuracy"]) == 0.8
 
 
+def test_a_comparison_writes_what_a_recipe_leaves_to_its_data_set_in_words():
+    table = train_report.differences([_course(), _course(held_out=9)])
+    assert "its own" in table and "None" not in table
+
+
 def test_the_widgets_make_the_preset_itself_or_say_what_is_missing():
     recipe = PRESETS["mnist-99"]
     values = [getattr(recipe, name) for name in train.CHOICES]

@@ -97,7 +97,7 @@ def row(training: float, validation: float) -> dict[str, float]:
 def test_learning_by_heart_is_told_with_the_epoch_where_it_began():
     said = review.drift([row(0.9, 0.8), row(0.9, 0.89), row(0.95, 0.9), row(0.99, 0.9)])
     assert "9.0 points" in said
-    assert "since epoch 3" in said
+    assert "Since epoch 3" in said
 
 
 def test_a_network_that_keeps_pace_has_not_drifted():

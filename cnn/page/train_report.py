@@ -196,4 +196,6 @@ def _losses(course: Course) -> dict[tuple[int, str], float]:
 
 
 def _written(value: object) -> str:
+    if value is None:
+        return "its own"
     return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
