@@ -1,5 +1,6 @@
 """What a host relies on: limits, headers, the log, and that nothing is read or kept unasked."""
 
+import asyncio
 import http.server
 import os
 import re
@@ -315,6 +316,26 @@ def test_old_files_go_and_new_ones_and_ours_stay(tmp_path):
     cleaning.sweep(tmp_path, keep={str(deep / "ours.jpg")}, oldest=-1)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["ours.jpg"]
     assert (ROOT / "app.py").exists()
+
+
+def test_a_sweep_that_ends_in_a_fault_is_not_the_last_one(monkeypatch, caplog):
+    monkeypatch.setattr(cleaning, "BETWEEN", 0)
+    seen = []
+
+    async def serve_a_while():
+        swept = asyncio.Event()
+
+        def forget(now):
+            seen.append(now)
+            if len(seen) == 1:
+                raise FileNotFoundError
+            swept.set()
+
+        async with cleaning.kept_clean(gr.Blocks(), forget):
+            await asyncio.wait_for(swept.wait(), 10)
+
+    asyncio.run(serve_a_while())
+    assert "FileNotFoundError" in caplog.text
 
 
 def test_what_visitors_send_is_gone_within_the_hour():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Set
 from datetime import datetime
@@ -15,6 +16,8 @@ from gradio.utils import get_upload_folder
 BETWEEN = 20  # seconds, as the others
 OLDEST = 50 * 60
 M_ARENA_MAX = -8  # of glibc's malloc.h
+
+_log = logging.getLogger(__name__)
 
 
 def share_heaps() -> None:
@@ -48,9 +51,12 @@ async def kept_clean(page: Blocks, forget: Callable[[datetime], None]) -> AsyncI
 
     async def sweep_on() -> None:
         while True:
-            forget(datetime.now())
-            keep = {path for block in page.blocks.values() for path in block.keep_in_cache}
-            await anyio.to_thread.run_sync(sweep, Path(get_upload_folder()), keep)
+            try:
+                forget(datetime.now())
+                keep = {path for block in page.blocks.values() for path in block.keep_in_cache}
+                await anyio.to_thread.run_sync(sweep, Path(get_upload_folder()), keep)
+            except Exception:  # the next one may find what this one did not
+                _log.exception("A sweep ended in a fault.")
             await asyncio.sleep(BETWEEN)
 
     sweeping = asyncio.create_task(sweep_on())
