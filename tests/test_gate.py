@@ -252,6 +252,15 @@ def test_a_fault_behind_the_gate_is_a_sentence_and_keeps_its_traceback(caplog):
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_a_fault_within_an_answer_is_logged_alone_and_no_second_answer_begun(caplog):
+    async def faulty(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    assert TestClient(Gate(faulty)).get("/").status_code == 200
+    assert "ZeroDivisionError" in caplog.text
+
+
 # The log, and the server as a process
 
 

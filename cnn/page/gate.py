@@ -77,7 +77,7 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status = time.perf_counter(), None
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -88,10 +88,14 @@ class Gate:
 
         try:
             await self._admit(scope, receive, answer)
+        except Exception:
+            _log.exception("A request ended in a fault.")
+            if status is None:  # else an answer has begun, and there is one to a request
+                await _refused(500, "Something went wrong here.")(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", "(no route)")
             milliseconds = 1000 * (time.perf_counter() - start)
-            _log.info("%s %s %d %.1f ms", scope["method"], route, status, milliseconds)
+            _log.info("%s %s %d %.1f ms", scope["method"], route, status or 500, milliseconds)
 
     async def _admit(self, scope: Scope, receive: Receive, answer: Send) -> None:
         refusal = self._refusal(scope)
@@ -102,9 +106,6 @@ class Gate:
         self.at_once += asks_for_work
         try:
             await self.app(scope, _measured(receive, _most_bytes(scope)), answer)
-        except Exception:
-            _log.exception("A request ended in a fault.")
-            await _refused(500, "Something went wrong here.")(scope, receive, answer)
         finally:
             self.at_once -= asks_for_work
 
