@@ -129,6 +129,21 @@ def test_every_picture_of_a_review_can_be_saved_as_png_and_is_described(reviewed
     assert page.locator("a.saved[download$='.png']").count() == 2
 
 
+def test_the_pad_asks_again_when_another_network_has_the_name_of_the_one_before(models, tmp_path):
+    page = models()
+    for model in ("two-conv", "three-conv"):
+        own = tmp_path / model / "own.safetensors"
+        own.parent.mkdir()
+        own.write_bytes((ROOT / "checkpoints" / f"mnist-{model}.safetensors").read_bytes())
+        page.get_by_role("tab", name="Models").click()
+        page.locator("input[type=file][accept*=safetensors]").set_input_files(own)
+        expect(page.locator("#card h2")).to_have_text(model)
+        page.locator("#networks").get_by_role("button", name="mine (own)", exact=True).click()
+        expect(page.locator("#networks [aria-pressed=true]")).to_have_text("mine (own)")
+        page.get_by_role("tab", name="Draw").click()
+        expect(page.locator(".source").first).to_contain_text(f"Network {model}")
+
+
 def test_an_uploaded_network_is_the_visitors_own_and_a_bad_one_is_told(models, tmp_path):
     page = models()
     broken = tmp_path / "broken.safetensors"

@@ -57,7 +57,7 @@ def _pad(anybody: Visit) -> gr.HTML:
         css_template=parts.asset("pad.css"),
         server_functions=[look],
         specimens={digit: parts.specimen(int(digit)) for digit in MNIST.classes},
-        network=anybody.chosen(MNIST.name),
+        network=_answering(anybody),
         token=None,
         opening=str(parts.OPENING),
         invitation="Draw a digit. The answer follows your pen.",
@@ -93,13 +93,18 @@ def _choose(network: gr.Dropdown, visit: gr.State, pad: gr.HTML, shown: gr.Tab) 
         return look(visit)
 
     def look(visit: Visit) -> tuple:
-        name = visit.chosen(MNIST.name)
-        return visit, choices(visit, MNIST.name), gr.update(token=visit.token, network=name)
+        now = gr.update(token=visit.token, network=_answering(visit))
+        return visit, choices(visit, MNIST.name), now
 
     outputs = [visit, network, pad]
     network.input(choose, [visit, network], outputs, **parts.QUIET)
     for arrived in (pad.arrive, shown.select):
         arrived(look, visit, outputs, queue=False, **parts.QUIET)
+
+
+def _answering(visit: Visit) -> list:
+    """What differs between networks: two of a visitor's own may have one name."""
+    return [visit.chosen(MNIST.name), visit.checkpoint(MNIST.name).card.seconds]
 
 
 def _strip(checkpoint: Checkpoint, drawn: parts.Subject) -> str:
