@@ -121,6 +121,15 @@ def test_clicking_the_map_moves_the_frame_there(inside):
     assert (number(page, "Row"), number(page, "Column")) == (9, 4)
 
 
+def test_a_filter_that_is_rubbed_out_is_the_first_one(inside):
+    page = inside()
+    typed = page.locator(".numbers").get_by_label("Filter", exact=True)
+    with changes(page, ".trio .picture >> nth=1 >> img"):
+        typed.fill("5")
+    typed.fill("")
+    expect(typed).to_have_value("0")
+
+
 def test_another_method_or_class_colours_other_pixels(inside):
     page = inside()
     with changes(page, ".counted img"):

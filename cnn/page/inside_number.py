@@ -127,11 +127,11 @@ def _convolution(network: nn.Sequential, stage: str) -> str | None:
 
 
 def _start(
-    network: nn.Sequential, subject: Subject, stage: str, *place: float | None
+    network: nn.Sequential, subject: Subject, stage: str, number: float | None, *place: float | None
 ) -> Convolved | None:
     """The number to look at; None where no single filter made the maps of the stage."""
     name = _convolution(network, stage)
-    return walkthrough.convolve(network, subject.image, name, *place) if name else None
+    return walkthrough.convolve(network, subject.image, name, number or 0, *place) if name else None
 
 
 def _closer(checkpoint: Checkpoint, subject: Subject, start: Convolved | None) -> tuple:
