@@ -16,7 +16,8 @@ const POINTS_A_SECOND = 85;
 let strokes = [];
 let pointer = null; // what leads the pen while it is down
 let hand = null; // where keys hold the pen
-let written = null;
+let written = null; // a digit of ours
+let writing = false; // it is still on its way
 
 // ---- what is drawn -------------------------------------------------------------------
 
@@ -82,26 +83,28 @@ function pause(milliseconds) {
   });
 }
 
+const resting = () => pointer === null && !writing;
+
 // While the pen is down it rests as long as the last answer took, so that a server with much to
 // do is asked less. Where many draw at once the server leaves out what is asked meanwhile.
 async function ask() {
   unanswered = true;
-  if (pointer === null) wake();
+  if (resting()) wake();
   if (asking) return;
   asking = true;
   while (unanswered) {
     unanswered = false;
     const start = performance.now();
     try {
-      const answer = await server.look({ visit: props.token, strokes, lifted: pointer === null });
+      const answer = await server.look({ visit: props.token, strokes, lifted: resting() });
       if (answer.busy) {
         part("words").textContent = "Many are drawing just now. Lift the pen to be answered.";
-        if (pointer !== null) await pause(BUSY_FOR);
+        if (!resting()) await pause(BUSY_FOR);
         unanswered = strokes.length > 0;
       } else if (strokes.length) {
         const took = performance.now() - start;
         hear(answer, took);
-        if (pointer !== null) await pause(took);
+        if (!resting()) await pause(took);
       }
     } catch {
       part("words").textContent = "The server does not answer. It is asked again in a moment.";
@@ -199,6 +202,7 @@ pad.addEventListener("blur", () => {
 function wipe() {
   if (written) cancelAnimationFrame(written.frame);
   written = null;
+  writing = false;
   strokes = [];
 }
 
@@ -227,14 +231,14 @@ function write(digit) {
   const count = whole.flat().length;
   const step = (now) => {
     let points = Math.ceil(((now - written.start) / 1000) * POINTS_A_SECOND);
-    const done = points >= count;
+    writing = points < count;
     strokes = [];
     for (const stroke of whole) {
       if (points > 0) strokes.push(stroke.slice(0, points));
       points -= stroke.length;
     }
     changed();
-    if (!done) written.frame = requestAnimationFrame(step);
+    if (writing) written.frame = requestAnimationFrame(step);
   };
   written.frame = requestAnimationFrame(step);
 }

@@ -78,6 +78,20 @@ def test_between_questions_the_pad_rests_until_the_pen_is_lifted(visit):
     assert lifted[lifted.index(False) :] == [False, True]
 
 
+def test_while_a_digit_of_ours_is_written_the_pad_rests_as_with_a_pen(visit):
+    page = visit()
+    has_settled(page, "3")
+    asked = []
+    page.on("request", lambda one: QUESTIONS[3:] in one.url and asked.append(one.post_data_json))
+    with page.expect_request(
+        lambda one: QUESTIONS[3:] in one.url and one.post_data_json["data"]["lifted"]
+    ):
+        page.keyboard.press("7")
+    has_settled(page, "7")
+    lifted = [question["data"]["lifted"] for question in asked]
+    assert lifted == [False] * (len(lifted) - 1) + [True]
+
+
 def test_a_digit_drawn_with_a_finger_is_read_and_the_page_stays_where_it_is(visit):
     page = visit(**PHONE)
     has_settled(page, "3")
