@@ -85,7 +85,7 @@ def _through(
 _WORDS = {
     nn.BatchNorm2d: "moved and scaled as all numbers of this map",
     nn.ReLU: "kept if it is positive, else zero",
-    nn.GELU: "kept if it is positive, nearly zero else",
+    nn.GELU: "kept if it is large, made smaller if it is small, nearly zero if it is below zero",
     layers.Scale: "made smaller, as all of them",
 }
 

@@ -168,19 +168,19 @@ def _sums(start: Convolved) -> str:
         signs = zip(grids, ("×", "=", "Σ"), strict=True)
         row = "".join(f"{grid}<b>{sign}</b>" for grid, sign in signs)
         name = f"<small>channel {product.channel}</small>" * (len(start.filter) > 1)
-        rows.append(f"<div class='sum'>{name}{row}<strong>{_written(product.sum)}</strong></div>")
+        rows.append(f"<div class='sum'>{name}{row}<strong>{_closely(product.sum)}</strong></div>")
     others = len(start.filter) - len(start.strongest)
-    terms = [_written(product.sum) for product in start.strongest]
-    terms += [f"{_written(start.rest)} (the {others} other channels)"] * (others > 0)
-    terms += [f"{_written(start.bias)} (bias)"]
-    total = f"<p>{' + '.join(terms)} = <strong>{_written(start.total)}</strong></p>"
+    terms = [_closely(product.sum) for product in start.strongest]
+    terms += [f"{_closely(start.rest)} (the {others} other channels)"] * (others > 0)
+    terms += [f"{_closely(start.bias)} (bias)"]
+    total = f"<p>{' + '.join(terms)} = <strong>{_closely(start.total)}</strong></p>"
     return "".join(rows) + total
 
 
 def _steps(steps: list[Step]) -> str:
     rows = (
-        f"<li><code>{step.stage}</code> {step.sign.join(map(_written, step.values))} → "
-        f"<strong>{_written(step.becomes)}</strong> <small>{step.words}</small></li>"
+        f"<li><code>{step.stage}</code> {step.sign.join(map(_closely, step.values))} → "
+        f"<strong>{_closely(step.becomes)}</strong> <small>{step.words}</small></li>"
         for step in steps
     )
     return f"<ol class='steps'>{''.join(rows)}</ol>"
@@ -200,5 +200,10 @@ def _cell(value: float, color: list[int]) -> str:
     return f"<td style='background:rgb({ground});color:rgb({ink})'>{_written(value)}</td>"
 
 
-def _written(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+def _written(value: float, decimals: int = 2) -> str:
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
+
+
+def _closely(value: float) -> str:
+    """With the more decimals the smaller it is, so that sums and products can be followed."""
+    return _written(value, 2 + sum(0 < abs(value) < small for small in (0.1, 0.01)))
