@@ -2,8 +2,16 @@
 
 const status = element.querySelector("[role=status]");
 const selected = () => document.querySelector("[role=tab][aria-selected=true]");
+const SHOWN_FOR = 3000;
 const asked = new URLSearchParams(location.search);
 const [tab, network, drawing] = ["tab", "network", "drawing"].map((name) => asked.get(name) || "");
+
+let hiding;
+function say(words) {
+  status.textContent = words;
+  clearTimeout(hiding);
+  hiding = setTimeout(() => (status.textContent = ""), SHOWN_FOR);
+}
 
 element.querySelector("button").addEventListener("click", () => trigger("click"));
 
@@ -13,9 +21,9 @@ watch("value", async () => {
   history.replaceState(null, "", address);
   try {
     await navigator.clipboard.writeText(address);
-    status.textContent = "Copied.";
+    say(props.value.copied);
   } catch {
-    status.textContent = "It stands in the address bar.";
+    say("It stands in the address bar.");
   }
 });
 

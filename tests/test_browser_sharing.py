@@ -43,13 +43,23 @@ def test_a_copied_link_leads_another_visitor_to_the_same(open_link):
     page.get_by_role("tab", name="Probabilities").click()
     expect(page.locator(".beliefs").first).to_be_visible()
     page.get_by_role("button", name="Copy a link").click()
-    expect(page.get_by_text("Copied.")).to_be_visible()
+    status = page.locator(".share [role=status]")
+    expect(status).to_have_text("Copied.")
+    expect(status).to_have_text("")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == page.url
     asked = parse_qs(urlsplit(copied).query)
     assert asked["tab"] == ["probabilities"]
     other = open_link(urlsplit(copied).query)
     expect(other.locator(".by-hand .best th")).to_have_text("5")
+
+
+def test_what_a_link_cannot_hold_is_told_when_it_is_copied(open_link):
+    page = open_link("tab=photo", permissions=["clipboard-write"])
+    page.locator("#examples img").first.click()
+    expect(page.locator(".headline:visible .label")).not_to_be_empty()
+    page.get_by_role("button", name="Copy a link").click()
+    expect(page.locator(".share [role=status]")).to_have_text("Copied, without the picture.")
 
 
 def test_a_link_that_is_not_whole_says_so_and_the_page_goes_on(open_link):

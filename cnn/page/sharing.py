@@ -26,7 +26,9 @@ def connect(share: gr.HTML, tabs: gr.Tabs, visit: gr.State, subject: gr.State) -
     """Let the button copy, and a link that somebody opens show what stood in it."""
 
     def copy(visit: Visit, subject: Subject) -> dict:
-        return gr.update(value={"query": _query(visit, subject), "at": time.time()})
+        query, missing = _query(visit, subject)
+        copied = f"Copied{', without ' * bool(missing)}{' and '.join(missing)}."
+        return gr.update(value={"query": query, "copied": copied, "at": time.time()})
 
     def restore(visit: Visit, subject: Subject, event: gr.EventData) -> tuple:
         with parts.toast():
@@ -46,10 +48,15 @@ def connect(share: gr.HTML, tabs: gr.Tabs, visit: gr.State, subject: gr.State) -
     share.arrive(restore, [visit, subject], [visit, subject, tabs, share], **parts.QUIET)
 
 
-def _query(visit: Visit, subject: Subject) -> str:
-    found = {}
+def _query(visit: Visit, subject: Subject) -> tuple[str, list[str]]:
+    """What of this an address can hold, and the names of what it cannot."""
+    found, missing = {}, []
     if (network := visit.chosen(subject.dataset)) in visit.shipped:
         found["network"] = network
-    if subject.strokes:
+    else:
+        missing.append("your network")
+    if subject.strokes is None:
+        missing.append("the picture")
+    else:
         found["drawing"] = strokes.to_letters(subject.strokes)
-    return urlencode(found)
+    return urlencode(found), missing
