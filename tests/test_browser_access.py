@@ -76,6 +76,17 @@ def test_the_tab_key_reaches_the_pad_and_all_its_tools(visit):
     assert {"Drawing pad", "Undo", "Clear", "3", "7", "1", "9"} <= set(reached)
 
 
+def test_a_list_that_the_tab_key_opens_is_closed_by_the_next(visit):
+    page = visit()
+    options = page.get_by_role("option")
+    page.get_by_role("tab", name="Train").focus()
+    page.keyboard.press("Tab")
+    expect(options).not_to_have_count(0)
+    page.keyboard.press("Tab")
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
+    expect(options).to_have_count(0)
+
+
 def test_each_tab_is_opened_by_keys(visit):
     page = visit()
     for tab in list(FILLED)[1:]:

@@ -27,7 +27,8 @@ from cnn.page import (
 
 LAUNCH = {
     "theme": parts.THEME,
-    "head": f"<style>{parts.asset('page.css')}</style>",  # gradio rewrites what `css` is given
+    "head": f"<style>{parts.asset('page.css')}</style>"  # gradio rewrites what `css` is given
+    f"<script>{parts.asset('page.js')}</script>",
     "favicon_path": parts.ASSETS / "mark.svg",
     "footer_links": ["api"],
     "max_file_size": "10mb",
