@@ -3,15 +3,17 @@
 const heads = () => [...element.querySelectorAll("thead th")];
 let sorted = null;
 
-function compare(one, other) {
+// Blanks come last either way.
+function compare(one, other, down) {
+  if (!one || !other) return !one - !other;
   const [a, b] = [Number(one), Number(other)];
-  return isNaN(a) || isNaN(b) ? one.localeCompare(other) : a - b;
+  return (down ? -1 : 1) * (isNaN(a) || isNaN(b) ? one.localeCompare(other) : a - b);
 }
 
 function sort(column, down) {
   const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
   const rows = [...element.querySelectorAll("tbody tr")];
-  rows.sort((a, b) => (down ? -1 : 1) * compare(value(a), value(b)));
+  rows.sort((a, b) => compare(value(a), value(b), down));
   element.querySelector("tbody").append(...rows);
   heads().forEach((head, index) => {
     if (index === column) head.setAttribute("aria-sort", down ? "descending" : "ascending");
