@@ -54,6 +54,15 @@ def test_the_table_is_sorted_by_the_column_whose_head_is_pressed(models):
         assert parameters == sorted(parameters, reverse=backwards)
 
 
+def test_networks_without_a_value_come_last_either_way(models):
+    page = models()
+    for _ in range(2):
+        page.locator(".networks thead th").nth(5).get_by_role("button").click()
+        expect(page.locator(".networks tbody tr").first.locator("td").nth(4)).not_to_be_empty()
+        claims = column(page, 6)
+        assert claims == sorted(claims, key=lambda claim: not claim)
+
+
 def test_the_speed_of_each_network_is_measured_on_this_machine(models):
     page = models()
     expect(page.locator(".networks tbody")).not_to_contain_text("measuring", timeout=PATIENCE)
@@ -100,6 +109,7 @@ def test_a_test_picture_that_is_pressed_is_what_inside_looks_at(reviewed):
     truth = picture.locator("span").text_content()
     picture.click()
     expect(page.get_by_text("now what Probabilities and Inside look at")).to_be_visible()
+    expect(page.locator("#looked-at")).to_contain_text(f"It is: {truth}")
     page.get_by_role("tab", name="Inside").click()
     expect(page.locator(".glance:visible")).to_contain_text(f"It is: {truth}")
 
@@ -109,6 +119,8 @@ def test_a_random_test_picture_stands_with_its_truth_beside_the_answer(reviewed)
     page = reviewed()
     page.get_by_role("button", name="A random test picture").click()
     expect(page.locator("#looked-at")).to_contain_text("It is: ")
+    page.get_by_role("button", name="mnist-two-conv", exact=True).click()
+    expect(page.locator("#looked-at")).to_be_empty(timeout=PATIENCE)
 
 
 @needs_data

@@ -31,10 +31,12 @@ ANY, OTHERS = "anything", "anything else"
 def views(visit: gr.State, name: gr.State, subject: gr.State) -> dict:
     """Add the views; gives the event that fills them for the network of that name."""
     status = gr.HTML(apply_default_css=False, elem_id="examined")
+    looked_at = gr.HTML(apply_default_css=False, elem_id="looked-at", render=False)
+    taken = [subject, looked_at]
     with gr.Column(visible="hidden", elem_classes="inside") as whole:
-        confusion, choices, tiles = _confused(visit, name, subject)
+        confusion, choices, tiles = _confused(visit, name, taken)
         per_class, reliability = _sureness()
-        examples = _examples(visit, name, subject)
+        examples = _examples(visit, name, taken)
         parts.heading("The data set", SET)
         samples = parts.picture("Pictures of each class, a row a class", "sheet still")
 
@@ -47,6 +49,7 @@ def views(visit: gr.State, name: gr.State, subject: gr.State) -> dict:
         classes = found.classes
         return {
             status: "",
+            looked_at: "",
             whole: gr.update(visible=True),
             confusion: charts.confusion(found.confusion, classes),
             choices[0]: gr.update(choices=[ANY, *classes], value=ANY),
@@ -58,7 +61,7 @@ def views(visit: gr.State, name: gr.State, subject: gr.State) -> dict:
             samples: charts.samples(found.split, classes),
         }
 
-    outputs = [status, whole, confusion, *choices, tiles, per_class, reliability, examples, samples]
+    outputs = [status, looked_at, whole, confusion, *choices, tiles, per_class, reliability, examples, samples]
     return {
         "fn": examine,
         "inputs": [visit, name],
@@ -71,7 +74,7 @@ def views(visit: gr.State, name: gr.State, subject: gr.State) -> dict:
     }
 
 
-def _confused(visit: gr.State, name: gr.State, subject: gr.State) -> tuple:
+def _confused(visit: gr.State, name: gr.State, taken: list) -> tuple:
     """The confusion matrix and the pictures of a cell; gives it, the choice, and the pictures."""
     parts.heading("What it takes for what", CONFUSED)
     with gr.Row(elem_classes="pair"):
@@ -95,7 +98,7 @@ def _confused(visit: gr.State, name: gr.State, subject: gr.State) -> tuple:
     gr.on([actual.input, guess.input], show, asked, tiles, **parts.QUIET)
     clicked = matrix.select(click, [visit, name], [actual, guess], **parts.QUIET)
     clicked.then(show, asked, tiles, **parts.QUIET)
-    _takes_up(tiles, visit, name, subject)
+    _takes_up(tiles, visit, name, taken)
     return matrix, (actual, guess), tiles
 
 
@@ -109,12 +112,12 @@ def _sureness() -> tuple:
     return per_class, reliability
 
 
-def _examples(visit: gr.State, name: gr.State, subject: gr.State) -> gr.HTML:
+def _examples(visit: gr.State, name: gr.State, taken: list) -> gr.HTML:
     parts.heading("Test pictures", EXAMPLES)
     with gr.Row(elem_classes="controls"):
         others = gr.Button("Other pictures", min_width=120)
         one = gr.Button("A random test picture", min_width=120)
-    looked_at = gr.HTML(apply_default_css=False, elem_id="looked-at")
+    taken[1].render()
     tiles = parts.pickable(elem_id="examples-shown")
 
     def shuffle(visit: Visit, name: str) -> str:
@@ -126,25 +129,24 @@ def _examples(visit: gr.State, name: gr.State, subject: gr.State) -> gr.HTML:
         return _taken_up(visit, name, secrets.randbelow(len(found.split)))
 
     others.click(shuffle, [visit, name], tiles, **parts.QUIET)
-    one.click(draw, [visit, name], [subject, looked_at], **parts.QUIET)
-    _takes_up(tiles, visit, name, subject)
+    one.click(draw, [visit, name], taken, **parts.QUIET)
+    _takes_up(tiles, visit, name, taken)
     return tiles
 
 
-def _takes_up(tiles: gr.HTML, visit: gr.State, name: gr.State, subject: gr.State) -> None:
-    """Let a picture that is pressed become the page's subject."""
+def _takes_up(tiles: gr.HTML, visit: gr.State, name: gr.State, taken: list) -> None:
+    """Let a picture that is pressed become the page's subject, and stand beside the answer."""
 
-    def take(visit: Visit, name: str, event: gr.EventData) -> parts.Subject:
+    def take(visit: Visit, name: str, event: gr.EventData) -> tuple[parts.Subject, str]:
         with parts.toast():
-            found = _found(visit, name)
-            taken = parts.test_picture(found, event.value)
-        gr.Info(f"{taken.truth}: now what Probabilities and Inside look at.", duration=4)
-        return taken
+            subject, glance = _taken_up(visit, name, event.value)
+        gr.Info(f"{subject.truth}: now what Probabilities and Inside look at.", duration=4)
+        return subject, glance
 
-    tiles.select(take, [visit, name], subject, **parts.QUIET)
+    tiles.select(take, [visit, name], taken, **parts.QUIET)
 
 
-def _taken_up(visit: Visit, name: str, number: int) -> tuple[parts.Subject, str]:
+def _taken_up(visit: Visit, name: str, number: object) -> tuple[parts.Subject, str]:
     taken = parts.test_picture(_found(visit, name), number)
     return taken, parts.glance(taken, predict(visit.named(name), taken.views))
 
