@@ -85,7 +85,7 @@ function pause(milliseconds) {
 
 const resting = () => pointer === null && !writing;
 
-// While the pen is down it rests as long as the last answer took, so that a server with much to
+// While it is written on it rests as long as the last answer took, so that a server with much to
 // do is asked less. Where many draw at once the server leaves out what is asked meanwhile.
 async function ask() {
   unanswered = true;
