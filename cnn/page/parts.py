@@ -235,8 +235,9 @@ def saved(picture: Image, name: str) -> str:
 
 def by_class(classes: Sequence[str], shares: Sequence[float]) -> str:
     """Each class's share of right answers in [0, 1], the worst one marked, as HTML."""
+    worst = min(shares) if min(shares) < max(shares) else None
     rows = "".join(
-        f"<div class='meter {'best' * (share == min(shares))}' style='--share:{share:.4f}'>"
+        f"<div class='meter {'marked' * (share == worst)}' style='--share:{share:.4f}'>"
         f"<span>{html.escape(name)}</span><span class='track'><i></i></span>"
         f"<span class='percent'>{100 * share:.1f} %</span></div>"
         for name, share in zip(classes, shares, strict=True)
