@@ -63,7 +63,7 @@ def _panel(card: Card) -> gr.HTML:
         card,
         script=parts.asset("photo.js"),
         invitation="Choose, paste or take a photograph.",
-        sees="A photograph, made 32 x 32 pixels small.",
+        sees="A photograph, shrunk to 32 x 32 pixels.",
         museum="These ten things are all the network knows, and it knows them from pictures no "
         "larger than the one it sees here. Try a frog on a leaf, then something that is none of "
         "the ten, and see whether it says so.",

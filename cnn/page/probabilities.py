@@ -150,9 +150,10 @@ def _by_hand(checkpoint: Checkpoint, subject: Subject, temperature: float) -> st
             strict=True,
         )
     )
-    head = "<th></th><th>logit</th><th>less the greatest, by temperature</th><th>e to that</th>"
+    heads = ("logit", "minus the greatest, divided by the temperature", "e to that")
+    head = "".join(f"<th>{words}</th>" for words in ("", *heads, "divided by the sum"))
     return (
-        f"<table class='by-hand'><thead><tr>{head}<th>by the sum</th></tr></thead>{rows}"
+        f"<table class='by-hand'><thead><tr>{head}</tr></thead>{rows}"
         f"<tfoot><tr><th>sum</th><td></td><td></td><td>{found.sum:.4f}</td><td>100 %</td></tr>"
         f"</tfoot></table>{_meaning(found, predict(checkpoint, subject.views))}"
     )
