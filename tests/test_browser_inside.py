@@ -137,6 +137,18 @@ def test_another_method_or_class_colours_other_pixels(inside):
     expect(page.locator(".counted .museum")).to_contain_text("fades in from nothing")
 
 
+def test_the_slider_fades_the_colours_and_the_rest_stays_as_it_was(inside):
+    page = inside()
+    slider = page.get_by_label("range slider for Opacity")
+    faint, strong = ({"x": share * slider.bounding_box()["width"], "y": 5} for share in (0.1, 0.9))
+    pictures = []
+    for place in (faint, strong, faint):
+        with changes(page, ".counted img"):
+            slider.click(position=place)
+        pictures.append(page.request.get(page.locator(".counted img").get_attribute("src")).body())
+    assert pictures[0] == pictures[2] != pictures[1]
+
+
 def test_every_picture_is_a_png_to_download_and_is_described(inside):
     page = inside()
     pictures = page.locator(".inside:visible .picture img")

@@ -141,6 +141,7 @@ def _pixels(asked: list) -> tuple:
             label = gr.Dropdown([], label="Class")
             opacity = gr.Slider(0, 1, 0.8, step=0.05, label="Opacity")
             words = gr.HTML(apply_default_css=False)
+    found = gr.State(None)
 
     def draw(
         subject: Subject, visit: Visit, method: str, label: str | None, opacity: float
@@ -150,12 +151,18 @@ def _pixels(asked: list) -> tuple:
             label = label or predict(checkpoint, subject.views).label
             counted = _counted(checkpoint, subject, method, label)
         said = f"<p class='museum'>{METHODS[method].meaning} {METHODS[method].pitfall}</p>"
-        return visualization.overlay(subject.image[0], counted, opacity), said
+        pair = subject.image[0], counted
+        return visualization.overlay(*pair, opacity), said, pair
 
-    changes, chosen = [method.input, label.input, opacity.release], [*asked, method, label, opacity]
-    gr.on(changes, draw, chosen, [shown, words], trigger_mode="always_last", **parts.QUIET)
+    def fade(found: tuple | None, opacity: float) -> Image:
+        return visualization.overlay(*found, opacity) if found else gr.skip()
+
+    chosen, outputs = [*asked, method, label, opacity], [shown, words, found]
+    changes = [method.input, label.input]
+    gr.on(changes, draw, chosen, outputs, trigger_mode="always_last", **parts.QUIET)
+    opacity.release(fade, [found, opacity], shown, trigger_mode="always_last", **parts.QUIET)
     likeliest = gr.State(None)
-    return label, (draw, [*asked, method, likeliest, opacity], [shown, words])
+    return label, (draw, [*asked, method, likeliest, opacity], outputs)
 
 
 def _counted(checkpoint: Checkpoint, subject: Subject, method: str, label: str) -> Tensor:
