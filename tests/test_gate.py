@@ -102,14 +102,6 @@ def test_no_photograph_is_read_that_was_not_uploaded(hosted, path):
     assert "event: error" in ask(hosted, "classify_photo", [photo])
 
 
-@pytest.mark.parametrize("endpoint", ["classify_photo", "probabilities"])
-@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": ""}}], ids=str)
-def test_no_photograph_is_read_that_does_not_say_it_was_uploaded(hosted, endpoint, meta):
-    own = {"path": str(next((ROOT / "assets" / "examples").glob("*.jpg")))} | meta
-    data = [own] if endpoint == "classify_photo" else [None, own]
-    assert "no uploaded file" in ask(hosted, endpoint, data)
-
-
 def test_the_server_fetches_nothing_that_a_visitor_names(hosted):
     fetched = []
 

@@ -93,6 +93,20 @@ def test_the_command_line_says_why_not_and_ends_with_2(files, name, capsys):
         assert said.out == ""
 
 
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": ""}}], ids=str)
+def test_no_function_of_the_page_reads_a_file_that_was_not_uploaded(hosted, meta):
+    own = {"path": str(next((ROOT / "assets" / "examples").glob("*.jpg")))} | meta
+    page = httpx.get(f"{hosted}config").json()
+    files = {c["id"] for c in page["components"] if c["type"] in ("image", "uploadbutton", "api")}
+    takers = [one for one in page["dependencies"] if files & {*one["inputs"]}]
+    assert len(takers) > 8
+    for function in takers:
+        data = [own if number in files else None for number in function["inputs"]]
+        body = {"data": data, "fn_index": function["id"], "session_hash": "a"}
+        answer = httpx.post(f"{hosted}gradio_api/run/predict", json=body, timeout=60)
+        assert answer.status_code == 500, function["api_name"]
+
+
 # Drawings that are none: whatever JSON can say, and what only Python can.
 
 VALUES = some.recursive(

@@ -75,7 +75,7 @@ def _seen(upload: dict | None, visit: Visit) -> tuple[dict | None, Tensor | None
     if upload is None:
         return None, None
     with parts.toast():
-        opened = open_photo(upload["path"])
+        opened = open_photo(parts.uploaded(upload))
     views, checkpoint = views_from_photo(opened, CIFAR10), visit.checkpoint(CIFAR10.name)
     note = describe_photo(opened, CIFAR10)
     return parts.answer(checkpoint.card, predict(checkpoint, views), views, note), views
