@@ -68,7 +68,13 @@ def test_a_link_that_is_not_whole_says_so_and_the_page_goes_on(open_link):
     expect(page.locator(".headline .label").first).to_have_text("3")
 
 
+def test_a_link_to_a_network_that_is_gone_still_opens_its_tab_and_drawing(open_link):
+    page = open_link(f"tab=inside&network=gone&drawing={SEVEN}")
+    expect(page.get_by_text("network of this link is not")).to_be_visible()
+    expect(page.locator(".glance:visible .label")).to_have_text("7")
+
+
 def test_a_link_cannot_bring_markup_to_the_page(open_link):
     page = open_link("network=%3Cimg%20src%3Dx%20id%3Devil%3E&tab=inside")
-    expect(page.get_by_text("There is no network called")).to_be_visible()
+    expect(page.get_by_text("network of this link is not")).to_be_visible()
     assert page.locator("#evil").count() == 0

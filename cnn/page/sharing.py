@@ -1,11 +1,12 @@
 """A link to what one sees: tab, network and drawing are in its address, and nowhere else."""
 
+import html
 import time
 from urllib.parse import urlencode
 
 import gradio as gr
 
-from cnn import strokes
+from cnn import UserError, strokes
 from cnn.page import parts
 from cnn.page.parts import Subject
 from cnn.page.visit import Visit
@@ -31,11 +32,9 @@ def connect(share: gr.HTML, tabs: gr.Tabs, visit: gr.State, subject: gr.State) -
         return gr.update(value={"query": query, "copied": copied, "at": time.time()})
 
     def restore(visit: Visit, subject: Subject, event: gr.EventData) -> tuple:
-        with parts.toast():
-            if event.network:
-                visit.choose(str(event.network))
-            if event.drawing:
-                subject = parts.drawing(strokes.from_letters(str(event.drawing)))
+        _choose(visit, str(event.network))
+        if event.drawing:
+            subject = _drawn(str(event.drawing)) or subject
         known = event.tab in [tab.id for tab in tabs.children]
         return (
             visit,
@@ -46,6 +45,20 @@ def connect(share: gr.HTML, tabs: gr.Tabs, visit: gr.State, subject: gr.State) -
 
     share.click(copy, [visit, subject], share, queue=False, **parts.QUIET)
     share.arrive(restore, [visit, subject], [visit, subject, tabs, share], **parts.QUIET)
+
+
+def _choose(visit: Visit, network: str) -> None:
+    if network in visit.shipped:
+        visit.choose(network)
+    elif network:
+        gr.Warning("The network of this link is not on this page. The usual one answers.")
+
+
+def _drawn(letters: str) -> Subject | None:
+    try:
+        return parts.drawing(strokes.from_letters(letters))
+    except UserError as error:
+        gr.Warning(html.escape(str(error)))
 
 
 def _query(visit: Visit, subject: Subject) -> tuple[str, list[str]]:
