@@ -61,18 +61,8 @@ def views(visit: gr.State, name: gr.State, subject: gr.State) -> dict:
             samples: charts.samples(found.split, classes),
         }
 
-    outputs = [
-        status,
-        looked_at,
-        whole,
-        confusion,
-        *choices,
-        tiles,
-        per_class,
-        reliability,
-        examples,
-        samples,
-    ]
+    outputs = [status, looked_at, whole, confusion, *choices, tiles, per_class, reliability]
+    outputs += [examples, samples]
     return {
         "fn": examine,
         "inputs": [visit, name],
