@@ -1,6 +1,7 @@
 """The tab Models as its visitors use it, in a real browser."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,14 @@ def test_a_network_that_is_pressed_answers_in_every_tab(models):
     expect(page.locator("#card code")).to_contain_text("python -m cnn train --model three-conv")
     page.get_by_role("tab", name="Inside").click()
     expect(page.locator(".inside .choice input").first).to_have_value("mnist-three-conv")
+
+
+def test_the_networks_that_answer_are_marked_whichever_is_looked_at(models):
+    page = models()
+    answering = page.locator(".networks tr", has_text="answers").get_by_role("button")
+    expect(answering).to_have_text([re.compile("mnist"), re.compile("cifar10")])
+    page.locator(".networks").get_by_role("button", name="mnist-tiny", exact=True).click()
+    expect(answering).to_have_text(["mnist-tiny", re.compile("cifar10")])
 
 
 def test_overfitting_is_told_beside_the_curves(models):

@@ -52,18 +52,18 @@ def tab(visit: gr.State, subject: gr.State) -> None:
 
     def look(visit: Visit, subject: parts.Subject, name: str) -> tuple:
         name = name if name in _all(visit) else visit.chosen(subject.dataset)
-        return name, _table(_all(visit), name), *_learnt(visit.named(name))
+        return name, _table(visit, name), *_learnt(visit.named(name))
 
     def choose(visit: Visit, event: gr.EventData) -> tuple:
         with parts.toast():
             visit.choose(str(event.value))
         name = str(event.value)
-        return name, _table(_all(visit), name), *_learnt(visit.named(name))
+        return name, _table(visit, name), *_learnt(visit.named(name))
 
     def clock(visit: Visit, name: str) -> str:
         for network in _all(visit).values():
             review.seconds_a_picture(network)
-        return _table(_all(visit), name)
+        return _table(visit, name)
 
     def add(path: str, visit: Visit, subject: parts.Subject) -> tuple:
         with parts.toast():
@@ -82,17 +82,21 @@ def _all(visit: Visit) -> dict[str, Checkpoint]:
     return {name: one for family in FAMILIES for name, one in visit.all(family).items()}
 
 
-def _table(networks: dict[str, Checkpoint], chosen: str) -> str:
+def _table(visit: Visit, looked_at: str) -> str:
     """A row a network, with what can be sorted by in `data-value`, as HTML."""
+    answering = {visit.chosen(family) for family in FAMILIES if visit.names(family)}
     head = "".join(f"<th scope='col'><button>{name}</button></th>" for name in HEADS)
-    rows = "".join(_row(name, network, name == chosen) for name, network in networks.items())
+    rows = "".join(
+        _row(name, network, name == looked_at, name in answering)
+        for name, network in _all(visit).items()
+    )
     return (
         "<div class='wide'><table class='networks'>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
-def _row(name: str, network: Checkpoint, chosen: bool) -> str:
+def _row(name: str, network: Checkpoint, chosen: bool, answers: bool) -> str:
     card, label = network.card, html.escape(name)
     seconds = review.measured_seconds(network)
     cells = (
@@ -104,10 +108,11 @@ def _row(name: str, network: Checkpoint, chosen: bool) -> str:
         (card.ece, f"{100 * card.ece:.2f} %"),
         (seconds or "", f"{1000 * seconds:.1f} ms" if seconds else "measuring"),
     )
+    mark = " <small>answers</small>" * answers
     row = "".join(f"<td data-value='{value}'>{words}</td>" for value, words in cells)
     return (
         f"<tr class='{'chosen' * chosen}' data-pick='{label}'><th scope='row'>"
-        f"<button aria-pressed='{str(chosen).lower()}'>{label}</button></th>{row}</tr>"
+        f"<button aria-pressed='{str(chosen).lower()}'>{label}</button>{mark}</th>{row}</tr>"
     )
 
 
