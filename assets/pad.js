@@ -119,7 +119,9 @@ async function ask() {
 
 function hear(answer, milliseconds) {
   if (answer.fault) {
+    showNothing();
     part("words").textContent = answer.fault;
+    lifted = false;
     return;
   }
   show(answer);

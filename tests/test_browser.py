@@ -228,6 +228,15 @@ def test_a_busy_server_answers_when_the_pen_is_lifted(visit):
     has_settled(page, "2")
 
 
+def test_a_drawing_that_is_refused_leaves_no_answer_to_another(visit):
+    page = visit()
+    has_settled(page, "3")
+    page.route(QUESTIONS, lambda route: route.fulfill(json={"fault": "Too long. Begin again."}))
+    draw(page, 2)
+    expect(page.locator(".headline .words").first).to_have_text("Too long. Begin again.")
+    assert visitor.meter(page, "3") == 0
+
+
 def test_a_photograph_is_answered_and_shown_as_the_network_sees_it(visit, photograph):
     page = visit(tab="Photo")
     page.locator(".frame input[type=file]").first.set_input_files(photograph)

@@ -137,8 +137,7 @@ def _start(
 def _closer(checkpoint: Checkpoint, subject: Subject, start: Convolved | None) -> tuple:
     """What stands in the view of one number: its place, three pictures, and the sums."""
     if start is None:
-        hidden = [gr.update(visible=False)] * 3
-        return *[gr.skip()] * 3, *hidden, f"<p class='empty'>{NO_FILTER}</p>"
+        return *[gr.update(visible=False)] * 6, f"<p class='empty'>{NO_FILTER}</p>"
     channel = start.strongest[0].channel
     weights = start.filter if len(start.filter) == 3 else start.filter[channel, None]
     pictures = (
@@ -148,7 +147,8 @@ def _closer(checkpoint: Checkpoint, subject: Subject, start: Convolved | None) -
     )
     shown = [gr.update(value=picture, visible=True) for picture in pictures]
     way = journey.follow(checkpoint.network, subject.image, start, checkpoint.card.temperature)
-    return start.number, start.row, start.column, *shown, _sums(start) + _steps(way)
+    place = [gr.update(value=at, visible=True) for at in (start.number, start.row, start.column)]
+    return *place, *shown, _sums(start) + _steps(way)
 
 
 def _sums(start: Convolved) -> str:

@@ -134,9 +134,14 @@ def _words(card: Card) -> str:
         f"<h2>{html.escape(card.model)}</h2>"
         f"<p class='museum'>Right on {100 * card.test_accuracy:.2f} % of the test pictures of "
         f"{datasets.named(card.dataset).title}{more}. It learnt for {card.seconds:,.0f} s on "
-        f"{html.escape(card.hardware)}, {html.escape(card.date[:10])}, by</p>"
+        f"{html.escape(card.hardware)}, {html.escape(card.date[:10])}, by"
+        f"{' the start of' * _stopped_early(card)}</p>"
         f"<code>{html.escape(card.command)}</code>"
     )
+
+
+def _stopped_early(card: Card) -> bool:
+    return not card.history or card.history[-1]["step"] < card.history[-1]["steps"]
 
 
 def _endpoints(visit: Visit) -> None:

@@ -188,12 +188,19 @@ _VERDICTS = {
 }
 
 
+def _captioned(text: str) -> gr.Image:
+    with gr.Column():
+        picture = parts.picture(text, "large still")
+        gr.HTML(f"<p class='museum'>{text}</p>", apply_default_css=False)
+    return picture
+
+
 def _centred(asked: list) -> tuple:
     """What centring does to a drawing; gives what to draw."""
     with gr.Column(elem_classes="inside") as whole:
         parts.heading("With and without centring", CENTRED)
         with gr.Row(elem_classes="quartet"):
-            pictures = [parts.picture(text, "large still") for text in STEPS]
+            pictures = [_captioned(text) for text in STEPS]
         table = gr.HTML(apply_default_css=False)
 
     def draw(subject: Subject, visit: Visit) -> tuple:
