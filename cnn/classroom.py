@@ -322,8 +322,7 @@ def _let_others_first() -> None:
     with contextlib.suppress(ImportError):  # as on Windows
         import resource
 
-        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_DATA, (hardware.memory() // 2, resource.RLIM_INFINITY))
 
 
 def _get_ready(visitor: Connection) -> None:

@@ -36,6 +36,18 @@ def cores() -> int:
     return max(1, int(setting("CPU_CORES", min(allowed or 1, _container_share()))))
 
 
+def memory() -> int:
+    """Bytes of memory this process may use: what its container grants, else the machine's.
+
+    Where the system does not tell, as on Windows, it is an AttributeError.
+    """
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        return machine
+
+
 def _container_share() -> int:
     """Cores granted by the control group (cgroup v2), rounded up; 1024 where none is set."""
     try:

@@ -34,6 +34,14 @@ def test_what_is_no_number_of_cores_counts_as_nothing_said(monkeypatch, said):
     assert hardware.cores() == asked
 
 
+def test_memory_is_what_the_container_grants_or_else_the_machines(monkeypatch):
+    monkeypatch.setattr(hardware.Path, "read_text", lambda _: "max")
+    whole = hardware.memory()
+    assert whole > 1e9
+    monkeypatch.setattr(hardware.Path, "read_text", lambda _: f"{whole // 4}")
+    assert hardware.memory() == whole // 4
+
+
 def test_the_precision_is_one_of_two_and_stays_the_same():
     first = hardware.precision(CPU)
     assert first in (torch.float32, torch.bfloat16)
