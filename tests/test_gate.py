@@ -5,6 +5,7 @@ import http.server
 import os
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -335,7 +336,8 @@ def test_a_sweep_that_ends_in_a_fault_is_not_the_last_one(monkeypatch, caplog):
         async with cleaning.kept_clean(gr.Blocks(), forget):
             await asyncio.wait_for(swept.wait(), 10)
 
-    asyncio.run(serve_a_while())
+    with ThreadPoolExecutor() as beside:  # a browser's loop may run in this thread
+        beside.submit(asyncio.run, serve_a_while()).result()
     assert "FileNotFoundError" in caplog.text
 
 
