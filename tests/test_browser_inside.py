@@ -218,5 +218,6 @@ def test_a_drawing_is_shown_on_its_way_to_the_middle(visit):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_probability_reaches_over_the_side_of_the_screen(visit, width):
     page = visit(tab="Probabilities", width=width)
+    page.locator(".quartet").scroll_into_view_if_needed()
     page.locator(".quartet img").nth(3).wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
