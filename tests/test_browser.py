@@ -375,7 +375,8 @@ def test_train_keeps_what_two_visitors_have_learnt_apart(train, visit):
 
 def test_train_goes_on_compares_and_discards(train):
     page = train(epochs=0.2)
-    finished(started(page))
+    page.get_by_role("button", name="Start", exact=True).click()
+    finished(page)
     page.get_by_role("button", name="Continue").click()
     expect(page.locator(".runs thead th")).to_have_count(3, **LEARNING)
     expect(page.locator(".runs")).to_contain_text("validation pictures right")
