@@ -18,6 +18,7 @@ def browser():
     api = pytest.importorskip("playwright.sync_api")
     from visitor import start_browser
 
+    api.expect.set_options(timeout=30_000)  # milliseconds: how fast it is, the benchmarks say
     with api.sync_playwright() as playwright:
         try:
             chromium = start_browser(playwright)

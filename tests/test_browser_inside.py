@@ -15,6 +15,7 @@ needs_data = pytest.mark.skipif(
 )
 SHEET = ".picture.sheet:not(.still) img"
 STROKE_END = "**/run/predict*"
+LOADED = "[...document.querySelectorAll('.trio img')].every(picture => picture.naturalWidth)"
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def inside(visit):
         page.locator(SHEET).wait_for()
         expect(page.locator("#sums .steps")).to_be_visible()
         expect(page.locator("#shape tbody tr")).not_to_have_count(0)
+        page.wait_for_function(LOADED)
         return page
 
     return open_tab
