@@ -350,7 +350,7 @@ def _do(visitor: Connection, what: str, recipe: Recipe, origin: Checkpoint | Non
         raise
     except Exception as error:
         traceback.print_exc()
-        _say(visitor, UserError(TOO_LARGE if "memory" in str(error) else FAULT))
+        _say(visitor, UserError(TOO_LARGE if _wants_memory(error) else FAULT))
 
 
 def _wants_memory(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import pickle
 import time
 from dataclasses import replace
 
@@ -161,6 +162,30 @@ def test_a_process_started_ahead_holds_the_first_lesson():
     _, taught = _begun(ready)
     assert set(multiprocessing.active_children()) - set(before) == ahead
     taught.close()
+
+
+def test_no_more_processes_stay_than_there_are_seats():
+    hasty = Classroom(1)
+    before = multiprocessing.active_children()
+    hasty.measure([RECIPE])
+    _, taught = _begun(hasty)
+    taught.close()
+    _measured(hasty, RECIPE)
+    assert len(set(multiprocessing.active_children()) - set(before)) == 1
+
+
+WANTS = (MemoryError(), RuntimeError("can't allocate memory"), RuntimeError("std::bad_alloc"))
+
+
+@pytest.mark.parametrize("error", WANTS, ids=repr)
+def test_want_of_memory_is_told_as_such_whoever_says_it(monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    ours, theirs = multiprocessing.Pipe()
+    monkeypatch.setattr(classroom, "_hold", fail)
+    classroom._do(theirs, classroom.TEACH, RECIPE)
+    assert "more memory than there is" in str(pickle.loads(ours.recv_bytes()))
 
 
 def test_while_nobody_asks_the_pictures_that_need_no_download_are_loaded(monkeypatch, tmp_path):
