@@ -1,5 +1,6 @@
 """One number of one map, followed all the way to the network's answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,19 +35,25 @@ class Place(NamedTuple):
 
 @torch.inference_mode()
 def follow(
-    network: nn.Sequential, image: Tensor, start: Convolved, temperature: float = 1.0
+    network: nn.Sequential,
+    image: Tensor,
+    start: Convolved,
+    classes: Sequence[str],
+    temperature: float = 1.0,
 ) -> list[Step]:
     """The way of one number from its convolution to the probability that it ends in.
 
-    `image` is (1, C, H, W). Where a stage mixes its inputs the way goes on with the number that
-    this one raises most among those above zero, and at the last with the likeliest class.
+    `image` is (1, C, H, W), and `classes` are the names of what the network answers. Where a stage
+    mixes its inputs the way goes on with the number that this one raises most among those above
+    zero, and at the last with the likeliest class.
     """
     values, place, steps, begun = image, Place(start.number, start.row, start.column), [], False
     last = [name for name, module in leaves(network) if isinstance(module, nn.Linear)][-1]
     for name, module in leaves(network):
         before, values = values, module(values)
         if begun and not isinstance(module, nn.Dropout):
-            made, place = _through(name, module, before[0], values[0], place, name == last)
+            names = classes if name == last else None
+            made, place = _through(name, module, before[0], values[0], place, names)
             steps += made
         begun = begun or name == start.stage
     shares = (values[0] / temperature).softmax(0)
@@ -56,12 +63,20 @@ def follow(
 
 
 def _through(
-    name: str, module: nn.Module, before: Tensor, after: Tensor, place: Place, last: bool
+    name: str,
+    module: nn.Module,
+    before: Tensor,
+    after: Tensor,
+    place: Place,
+    classes: Sequence[str] | None,
 ) -> tuple[list[Step], Place]:
-    """What one stage makes of the number at a place, and where it then stands."""
+    """What one stage makes of the number at a place, and where it then stands.
+
+    Only what makes the answer is given the names of the classes.
+    """
     value = _at(before, place)
     if isinstance(module, (nn.Conv2d, nn.Linear)):
-        return _mixed(name, module, before, after, place, last)
+        return _mixed(name, module, before, after, place, classes)
     if isinstance(module, nn.Flatten):
         height, width = before.shape[1:]
         index = (place.number * height + place.row) * width + place.column
@@ -116,7 +131,12 @@ def _pooled(
 
 
 def _mixed(
-    name: str, module: nn.Module, before: Tensor, after: Tensor, place: Place, last: bool
+    name: str,
+    module: nn.Module,
+    before: Tensor,
+    after: Tensor,
+    place: Place,
+    classes: Sequence[str] | None,
 ) -> tuple[list[Step], Place]:
     """The number times a weight, and the sum of all such products."""
     value, goal = _at(before, place), Place(0)
@@ -130,19 +150,20 @@ def _mixed(
             :, place.number, place.row + edge - row * step, place.column + edge - column * step
         ]
         sums, goal = after[:, row, column], Place(0, row, column)
-        into, products = "map", module.weight[0].numel()
+        kind, products = "map", module.weight[0].numel()
     else:
         weights, sums = module.weight[:, place.number], after
-        into, products = "class" if last else "unit", module.in_features
+        kind, products = "unit", module.in_features
     raised = (value * weights).masked_fill(sums <= 0, -torch.inf)
-    number = int(sums.argmax() if last or not (sums > 0).any() else raised.argmax())
+    number = int(sums.argmax() if classes or not (sums > 0).any() else raised.argmax())
+    into = f"class {classes[number]}" if classes else f"{kind} {number}"
     weight, total = weights[number].item(), sums[number].item()
     made = value * weight
     return [
-        Step(name, f"times its weight for {into} {number}", (value, weight), made, " × "),
+        Step(name, f"times its weight for {into}", (value, weight), made, " × "),
         Step(
             name,
-            f"with {products - 1:,} other products and the bias: {into} {number}",
+            f"with {products - 1:,} other products and the bias: {into}",
             (made, total - made),
             total,
             " + ",

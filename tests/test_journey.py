@@ -30,11 +30,12 @@ def _edge_finder() -> nn.Sequential:
 def test_a_number_is_followed_to_the_probability_as_one_works_out_by_hand():
     network = _edge_finder()
     start = walkthrough.convolve(network, PICTURE, "conv1", 0, 1, 2)
-    relu, pool, flat, times, plus, share = journey.follow(network, PICTURE, start)
+    relu, pool, flat, times, plus, share = journey.follow(network, PICTURE, start, ("cat", "dog"))
     assert (relu.stage, relu.values, relu.becomes) == ("relu1", (5.5,), 5.5)
     assert (pool.stage, pool.values, pool.becomes) == ("pool1", (5.5, 7.5, 5.5, 7.5), 7.5)
     assert "number 1 of 4" in flat.words
     assert times.values == pytest.approx((7.5, 0.2))
+    assert times.words == "times its weight for class dog"
     assert plus.values == pytest.approx((1.5, 2.5))
     assert plus.becomes == pytest.approx(4.0)
     assert share.becomes == pytest.approx(torch.tensor([0.0, 4.0]).softmax(0)[1].item())
@@ -46,7 +47,7 @@ def test_pooling_keeps_the_greatest_and_says_so_where_it_leaves_an_odd_edge_out(
     image = torch.rand(1, 1, 28, 28)
     for row, column in ((5, 5), (6, 0), (0, 6), (6, 6)):
         start = walkthrough.convolve(network, image, "conv3", 2, row, column)
-        relu, pool, *_ = journey.follow(network, image, start)
+        relu, pool, *_ = journey.follow(network, image, start, DATASETS["mnist"].classes)
         assert pool.becomes == max(pool.values)
         assert ("is left out" in pool.words) == (6 in (row, column))
         assert relu.becomes in pool.values or "is left out" in pool.words
@@ -64,7 +65,7 @@ def test_in_every_network_each_step_begins_with_the_number_that_the_last_one_lef
         if not isinstance(module, nn.Conv2d):
             continue
         start = walkthrough.convolve(network, image, stage, 3, 4, 5)
-        value, steps = start.total, journey.follow(network, image, start)
+        value, steps = start.total, journey.follow(network, image, start, dataset.classes)
         for step in steps:
             assert min(abs(value - one) for one in step.values) < 1e-4
             value = step.becomes
@@ -78,7 +79,7 @@ def test_a_product_and_its_sum_are_what_the_layer_computes():
     network = models.build("three-conv", DATASETS["mnist"]).eval()
     image = torch.rand(1, 1, 28, 28)
     start = walkthrough.convolve(network, image, "conv1", 2)
-    for step in journey.follow(network, image, start):
+    for step in journey.follow(network, image, start, DATASETS["mnist"].classes):
         if step.sign == " × ":
             assert step.becomes == pytest.approx(step.values[0] * step.values[1])
         if step.sign == " + ":

@@ -146,7 +146,8 @@ def _closer(checkpoint: Checkpoint, subject: Subject, start: Convolved | None) -
         visualization.large_map(start.map, (start.row, start.column, 1, 1)),
     )
     shown = [gr.update(value=picture, visible=True) for picture in pictures]
-    way = journey.follow(checkpoint.network, subject.image, start, checkpoint.card.temperature)
+    network, card = checkpoint
+    way = journey.follow(network, subject.image, start, card.classes, card.temperature)
     place = [gr.update(value=at, visible=True) for at in (start.number, start.row, start.column)]
     return *place, *shown, _sums(start) + _steps(way)
 
