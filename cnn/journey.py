@@ -33,6 +33,15 @@ class Place(NamedTuple):
         return "" if self.row is None else f"row {self.row}, column {self.column} of "
 
 
+class Passage(NamedTuple):
+    """A module with what goes into it and what comes out, for one picture."""
+
+    name: str
+    module: nn.Module
+    before: Tensor
+    after: Tensor
+
+
 @torch.inference_mode()
 def follow(
     network: nn.Sequential,
@@ -53,7 +62,8 @@ def follow(
         before, values = values, module(values)
         if begun and not isinstance(module, nn.Dropout):
             names = classes if name == last else None
-            made, place = _through(name, module, before[0], values[0], place, names)
+            passage = Passage(name, module, before[0], values[0])
+            made, place = _through(passage, place, names)
             steps += made
         begun = begun or name == start.stage
     shares = (values[0] / temperature).softmax(0)
@@ -63,27 +73,23 @@ def follow(
 
 
 def _through(
-    name: str,
-    module: nn.Module,
-    before: Tensor,
-    after: Tensor,
-    place: Place,
-    classes: Sequence[str] | None,
+    passage: Passage, place: Place, classes: Sequence[str] | None
 ) -> tuple[list[Step], Place]:
     """What one stage makes of the number at a place, and where it then stands.
 
     Only what makes the answer is given the names of the classes.
     """
+    name, module, before, after = passage
     value = _at(before, place)
     if isinstance(module, (nn.Conv2d, nn.Linear)):
-        return _mixed(name, module, before, after, place, classes)
+        return _mixed(passage, place, classes)
     if isinstance(module, nn.Flatten):
         height, width = before.shape[1:]
         index = (place.number * height + place.row) * width + place.column
         words = f"laid out: {place}map {place.number} is number {index} of {len(after):,}"
         return [Step(name, words, (value,), value)], Place(index)
     if isinstance(module, nn.MaxPool2d):
-        return _pooled(name, module, before, after, place)
+        return _pooled(passage, place)
     if isinstance(module, (nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)):
         most = isinstance(module, nn.AdaptiveMaxPool2d)
         words = f"the {'greatest' if most else 'mean'} of its map's {before[0].numel()} numbers"
@@ -115,9 +121,8 @@ def _scaled(place: Place, before: Tensor, after: Tensor) -> Place:
     return Place(place.number, int(place.row / shrunk), int(place.column / shrunk))
 
 
-def _pooled(
-    name: str, module: nn.MaxPool2d, before: Tensor, after: Tensor, place: Place
-) -> tuple[list[Step], Place]:
+def _pooled(passage: Passage, place: Place) -> tuple[list[Step], Place]:
+    name, module, before, after = passage
     side = module.kernel_size
     row = min(place.row // side, after.shape[1] - 1)
     column = min(place.column // side, after.shape[2] - 1)
@@ -131,14 +136,10 @@ def _pooled(
 
 
 def _mixed(
-    name: str,
-    module: nn.Module,
-    before: Tensor,
-    after: Tensor,
-    place: Place,
-    classes: Sequence[str] | None,
+    passage: Passage, place: Place, classes: Sequence[str] | None
 ) -> tuple[list[Step], Place]:
     """The number times a weight, and the sum of all such products."""
+    name, module, before, after = passage
     value, goal = _at(before, place), Place(0)
     if isinstance(module, nn.Conv2d):
         (step, _), (edge, _), (tall, _) = module.stride, module.padding, module.kernel_size
