@@ -4,6 +4,7 @@
 const pad = element.querySelector(".pad");
 const paper = element.querySelector(".paper");
 const ink = pad.getContext("2d");
+const headline = answerSection.querySelector(".headline");
 const PEN = 0.062;
 const CLOSEST = 0.004;
 const RETRY_AFTER = 1000;
@@ -50,8 +51,9 @@ function paint() {
 
 function changed() {
   paint();
-  if (strokes.length) ask();
-  else showNothing();
+  if (strokes.length) return ask();
+  showNothing();
+  announce();
 }
 
 // The other tabs look at what stands here when the pen is lifted or one of ours is picked. They
@@ -85,6 +87,11 @@ function pause(milliseconds) {
 
 const resting = () => pointer === null && !writing;
 
+// Who listens hears the answer to what is finished, not each one on the way to it.
+function announce() {
+  if (resting() && !asking) headline.removeAttribute("aria-busy");
+}
+
 // While it is written on it rests as long as the last answer took, so that a server with much to
 // do is asked less. Where many draw at once the server leaves out what is asked meanwhile.
 async function ask() {
@@ -92,6 +99,7 @@ async function ask() {
   if (resting()) wake();
   if (asking) return;
   asking = true;
+  headline.setAttribute("aria-busy", "true");
   while (unanswered) {
     unanswered = false;
     const start = performance.now();
@@ -113,6 +121,7 @@ async function ask() {
     }
   }
   asking = false;
+  announce();
   if (lifted) settled();
   lifted = false;
 }
@@ -145,14 +154,12 @@ function draw([x, y]) {
 function lower(pen, place) {
   pointer = pen;
   if (written) wipe();
-  answerSection.querySelector(".headline").setAttribute("aria-busy", "true");
   strokes.push([place]);
   changed();
 }
 
 function lift() {
   pointer = null;
-  answerSection.querySelector(".headline").removeAttribute("aria-busy");
   lifted = true;
   changed();
 }

@@ -15,11 +15,12 @@ visitor = pytest.importorskip("visitor")
 LEARNING = {"timeout": 120_000}  # milliseconds, on a machine that does much else
 PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 QUESTIONS = "**/component_server/"
+ANSWERED = ".tabitem:visible .headline:not([aria-busy])"
 
 
 def has_settled(page, label):
-    """Wait until the page shows `label` as its answer to what is on the pad."""
-    expect(page.locator(".tabitem:visible .headline .label")).to_have_text(label)
+    """Wait until the page shows `label` as its answer to what is finished on the pad."""
+    expect(page.locator(f"{ANSWERED} .label")).to_have_text(label)
     page.wait_for_function(
         "label => document.querySelector(`[role=meter][aria-label='${label}']`)"
         ".getAttribute('aria-valuenow') > 0.5",
@@ -28,7 +29,7 @@ def has_settled(page, label):
 
 
 def is_empty(page):
-    expect(page.locator(".headline .words").first).to_contain_text("Draw a digit")
+    expect(page.locator(f"{ANSWERED} .words")).to_contain_text("Draw a digit")
     return all(visitor.meter(page, str(digit)) == 0 for digit in range(10))
 
 
@@ -57,8 +58,18 @@ def test_the_bars_move_while_the_pen_is_down(visit):
     page = visit()
     has_settled(page, "3")
     draw(page, 2, lift=False)
-    has_settled(page, "2")
+    expect(page.locator(".headline .label").first).to_have_text("2")
     assert visitor.meter(page, "3") < 0.5
+
+
+def test_only_the_answer_to_what_is_finished_is_announced(visit):
+    page = visit()
+    has_settled(page, "3")
+    draw(page, 2, lift=False)
+    expect(page.locator(".headline .label").first).to_have_text("2")
+    assert page.locator(ANSWERED).count() == 0
+    page.mouse.up()
+    has_settled(page, "2")
 
 
 def test_between_questions_the_pad_rests_until_the_pen_is_lifted(visit):
@@ -178,8 +189,9 @@ def test_one_request_is_under_way_and_the_newest_drawing_is_asked_next(visit):
     page.route(QUESTIONS, hold_the_first)
     with page.expect_request(QUESTIONS):
         draw(page, 7)
-    page.wait_for_function("document.querySelector('.headline:not([aria-busy])')")
+    page.evaluate("new Promise(requestAnimationFrame)")
     assert len(asked) == 1
+    assert page.locator(ANSWERED).count() == 0
     held.pop().continue_()
     has_settled(page, "7")
     end = [0.2 + 0.6 * float(at) for at in handwriting.specimen(7)[-1][-1]]
