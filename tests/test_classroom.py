@@ -74,10 +74,11 @@ def test_to_stop_keeps_what_was_learnt(room):
     assert course.curve[-1]["step"] < 5_000
 
 
-def test_who_leaves_frees_the_seat_long_before_the_lesson_would_end(room):
+def test_who_leaves_frees_the_seat_within_a_second(room):
     course, reports = _begun(room)
+    start = time.monotonic()
     reports.close()
-    assert course.curve[-1]["step"] < 5_000
+    assert time.monotonic() - start < 1
     assert not course.under_way and course.outcome is None
     assert _begun(room)[0].curve
 
