@@ -1,22 +1,21 @@
-"""Draw a digit or show a photograph, and a convolutional network answers.
+"""Draw a digit or show a photograph, watch a convolutional network decide, and train one.
 
-The house, floor by floor; each module imports only what stands below it:
+Each package imports only what stands below it, and each module of a package only the modules of
+that package to the right of it:
 
-    page/                a file a tab; the only rooms that know gradio
-    __main__             the command line
-    commands/            a file a group of commands: train, sweep, evaluate, predict, ...
-    classroom
-    resumption  lesson  journey  record  distributed  sweep
-    review  charts  excitement  export
-    training
-    runs  prediction  visualization  explanation  walkthrough
-    evaluation  checkpoints  optimization  strangers
-    recipes
-    models  preprocessing  augmentation
-    layers
-    datasets
-    handwriting
-    strokes  hardware  colors  downloads
+    __main__
+    cli             train  sweep  predict  export  evaluate  arguments
+    web             app  tabs  permalink  components  session  server
+    jobs            queue  worker  job  session
+    training        sweep distributed resume logging finalize loop state optimizers presets config
+    plots           charts  grids  colormaps
+    interpret       top_activations  attribution  trace  arithmetic  layers
+    evaluation      report  prediction  metrics  inference
+    models          onnx  checkpoints  architectures  layers
+    data            ood  augmentation  photos  drawings  datasets  synthetic  strokes  downloads
+    files
+    hardware
+    settings
 
 Nothing happens at import: no download, no device, no seed.
 """
@@ -25,4 +24,4 @@ __version__ = "1.0"
 
 
 class UserError(Exception):
-    """What a person can mend: a sentence on what is wrong with its value, then what to do."""
+    """An error that a person can fix: what is wrong with its value, then what to do."""

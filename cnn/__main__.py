@@ -7,13 +7,13 @@ import sys
 import torch
 
 from cnn import UserError, hardware
-from cnn.commands import export, measure, predict, sweep, train
+from cnn.cli import evaluate, export, predict, sweep, train
 
 
 def main(words: list[str] | None = None) -> int:
     """Do what the words ask; 0 when done, 2 with a sentence on stderr when a person can mend it."""
     arguments = parser().parse_args(words)
-    torch.set_num_threads(hardware.cores())
+    torch.set_num_threads(hardware.cpu_count())
     try:
         arguments.command(arguments)
     except UserError as fault:
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their flags."""
     whole = argparse.ArgumentParser(prog="python -m cnn", description=__doc__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for room in (train, sweep, measure, export, predict):
+    for room in (train, sweep, evaluate, export, predict):
         room.add(commands)
     return whole
 

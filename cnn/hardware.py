@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import math
 import os
 import platform
 import time
@@ -10,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+from cnn.settings import env_float
 
 
 def device() -> torch.device:
@@ -21,22 +22,13 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def setting(variable: str, otherwise: float) -> float:
-    """The number that the host gives in an environment variable, if it is one above zero."""
-    try:
-        given = float(os.environ.get(variable, ""))
-    except ValueError:
-        return otherwise
-    return given if 0 < given < math.inf else otherwise
-
-
-def cores() -> int:
+def cpu_count() -> int:
     """Cores this process may use: the host's `CPU_CORES`, else its container's share."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, int(setting("CPU_CORES", min(allowed or 1, _container_share()))))
+    return max(1, int(env_float("CPU_CORES", min(allowed or 1, _container_quota()))))
 
 
-def memory() -> int:
+def memory_limit() -> int:
     """Bytes of memory this process may use: what its container grants, else the machine's.
 
     Where the system does not tell, as on Windows, it is an AttributeError.
@@ -48,7 +40,7 @@ def memory() -> int:
         return machine
 
 
-def _container_share() -> int:
+def _container_quota() -> int:
     """Cores granted by the control group (cgroup v2), rounded up; 1024 where none is set."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -68,7 +60,7 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def precision(device: torch.device) -> torch.dtype:
+def amp_dtype(device: torch.device) -> torch.dtype:
     """The number format in which convolutions are fastest here: bfloat16 or float32.
 
     bfloat16 pays where the processor multiplies in it (AMX, AVX512-BF16, GPUs since Ampere)
@@ -103,7 +95,7 @@ def describe(device: torch.device) -> str:
     else:
         count = torch.get_num_threads()
         name = f"{_processor()}, {count} thread{'s' * (count > 1)}"
-    return f"{name}, {str(precision(device)).removeprefix('torch.')}"
+    return f"{name}, {str(amp_dtype(device)).removeprefix('torch.')}"
 
 
 def _processor() -> str:

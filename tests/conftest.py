@@ -9,14 +9,17 @@ import httpx
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
+
+from cnn.web import app  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def browser():
     """A Chromium. Where there is none its tests are skipped, but not where `CI` is set."""
     api = pytest.importorskip("playwright.sync_api")
-    from visitor import start_browser
+    from support.visitor import start_browser
 
     api.expect.set_options(timeout=30_000)  # milliseconds: how fast it is, the benchmarks say
     with api.sync_playwright() as playwright:
@@ -33,7 +36,7 @@ def browser():
 @pytest.fixture(scope="session")
 def address(browser):
     """Where the page, started as a person would start it, can be visited."""
-    from server import running_app
+    from support.server import running_app
 
     with running_app() as address:
         yield address
@@ -61,12 +64,11 @@ def visit(browser, address):
 @pytest.fixture(scope="module")
 def hosted(tmp_path_factory):
     """The page served by this process: its address, ending in a slash."""
-    from cnn.page import whole
 
     with pytest.MonkeyPatch.context() as place:
         place.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
         place.setenv("CNN_REQUESTS_A_SECOND", "10000")  # the tests all come from one address
-        blocks = whole.serve(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        blocks = app.serve(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
         yield blocks.local_url
         blocks.close()
 

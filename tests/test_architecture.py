@@ -1,4 +1,4 @@
-"""The house keeps to the floors that the package's own docstring draws."""
+"""Imports follow the order that the package's own docstring draws."""
 
 import ast
 import re
@@ -8,28 +8,38 @@ import pytest
 
 import cnn
 
-HOUSE = Path(__file__).parents[1]
-PACKAGE = HOUSE / "cnn"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "cnn"
 
 
-def _floors() -> dict[str, int]:
-    """Each room of the map with its floor, the ground being 0: `page/` is the room "page"."""
-    lines = [line for line in cnn.__doc__.splitlines() if line.startswith("    ")]
-    words = [re.split(r"\s{2,}", line.strip()) for line in reversed(lines)]
-    return {
-        word.rstrip("/"): floor
-        for floor, row in enumerate(words)
-        for word in row
-        if re.fullmatch(r"[a-z_0-9]+/?", word)
-    }
+def _places(drawing: str) -> dict[str, tuple[int, int]]:
+    """Each module of the map with (line, column) from the bottom; "data.strokes" for a package's.
+
+    A subpackage such as `web.tabs` is one place. A line holds a package and its modules, or one
+    module that belongs to no package.
+    """
+    lines = [line.split() for line in drawing.splitlines() if line.startswith("    ")]
+    places = {}
+    for row, (package, *modules) in enumerate(reversed(lines)):
+        places[package] = (row, 0)
+        for column, module in enumerate(reversed(modules)):
+            places[f"{package}.{module}"] = (row, column)
+    return places
 
 
-FLOORS = _floors()
-ROOMS = {
-    path: path.stem if path.parent == PACKAGE else path.parent.name
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if path != PACKAGE / "__init__.py"
-}
+PLACES = _places(cnn.__doc__)
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def _place(module: str) -> str | None:
+    """The place in the map that a dotted name below `cnn` belongs to."""
+    parts = module.split(".")
+    return next((name for name in (".".join(parts[:2]), parts[0]) if name in PLACES), None)
 
 
 def _imports(source: str, package: str) -> set[str]:
@@ -46,82 +56,80 @@ def _imports(source: str, package: str) -> set[str]:
 
 
 def _imported(path: Path) -> set[str]:
-    package = ".".join(path.parent.relative_to(HOUSE).parts)
+    package = ".".join(path.parent.relative_to(ROOT).parts)
     return _imports(path.read_text(encoding="utf-8"), package)
 
 
-def _rooms_entered(path: Path) -> set[str]:
-    """The rooms of `cnn` that a file imports from; what `cnn` itself holds is no room."""
-    inner = (name.split(".")[1] for name in _imported(path) if name.startswith("cnn."))
-    return {name for name in inner if not name[0].isupper()}
+def _imported_modules(path: Path) -> set[str]:
+    """The modules below `cnn` that a file imports from, as "data.strokes"."""
+    inner = {name.removeprefix("cnn.") for name in _imported(path) if name.startswith("cnn.")}
+    return {name for name in inner if not re.match("[A-Z_]", name)}
 
 
-def _named(path: Path) -> str:
-    return path.relative_to(HOUSE).as_posix()
+def _label(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def test_imports_are_read_in_all_their_forms():
     source = (
         "import cnn.models\n"
-        "from cnn import strokes\n"
-        "from cnn.datasets import MNIST\n"
+        "from cnn import files\n"
+        "from cnn.data.datasets import MNIST\n"
         "def late():\n"
-        "    from . import parts\n"
-        "    from ..training import fit\n"
+        "    from . import components\n"
+        "    from ..training import loop\n"
     )
-    assert _imports(source, "cnn.page") == {
+    assert _imports(source, "cnn.web") == {
         "cnn.models",
-        "cnn.strokes",
-        "cnn.datasets.MNIST",
-        "cnn.page.parts",
-        "cnn.training.fit",
+        "cnn.files",
+        "cnn.data.datasets.MNIST",
+        "cnn.web.components",
+        "cnn.training.loop",
     }
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=_named)
-def test_every_module_has_a_floor(path):
-    assert ROOMS[path] in FLOORS, f"{_named(path)} stands nowhere in the map of cnn/__init__.py"
+@pytest.mark.parametrize("path", MODULES, ids=_label)
+def test_every_module_has_a_place_in_the_map(path):
+    parts = _dotted(path).split(".")
+    expected = ".".join(parts[:2])
+    assert expected in PLACES, f"{_label(path)} stands nowhere in the map of cnn/__init__.py"
 
 
-@pytest.mark.parametrize("room", FLOORS)
-def test_every_room_of_the_map_is_there(room):
-    assert room in ROOMS.values()
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_of_the_map_exists(place):
+    path = PACKAGE / place.replace(".", "/")
+    assert path.with_suffix(".py").is_file() or path.is_dir()
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=_named)
-def test_a_module_imports_only_from_floors_below_its_own(path):
-    own = ROOMS[path]
-    for room in _rooms_entered(path) - (set() if path.parent == PACKAGE else {own}):
-        assert room in FLOORS, f"{_named(path)} imports cnn.{room}, which the map does not know"
-        assert FLOORS[room] < FLOORS[own], f"{own} may not import {room}: it is not below"
+@pytest.mark.parametrize("path", MODULES, ids=_label)
+def test_a_module_imports_only_from_below(path):
+    own = _place(_dotted(path))
+    for name in _imported_modules(path):
+        place = _place(name)
+        assert place, f"{_label(path)} imports cnn.{name}, which the map does not know"
+        if place != own or "." not in own:
+            assert PLACES[place] < PLACES[own], f"{own} may not import {place}: it is not below"
 
 
-def test_the_ground_imports_nothing():
+def test_the_package_itself_imports_nothing():
     assert _imported(PACKAGE / "__init__.py") == set()
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=_named)
-def test_nothing_imports_the_command_line(path):
-    commands = set() if ROOMS[path] in ("__main__", "commands") else {"commands"}
-    assert not _rooms_entered(path) & ({"__main__"} | commands)
+@pytest.mark.parametrize("path", MODULES, ids=_label)
+def test_only_the_page_imports_gradio(path):
+    if not _dotted(path).startswith("web"):
+        assert not any(name.split(".")[0].startswith("gradio") for name in _imported(path))
 
 
-@pytest.mark.parametrize("path", [path for path in ROOMS if ROOMS[path] != "page"], ids=_named)
-def test_only_the_page_knows_gradio(path):
-    assert not any(name.split(".")[0].startswith("gradio") for name in _imported(path))
+TABS = sorted((PACKAGE / "web" / "tabs").glob("*.py"))
 
 
-TABS = set((PACKAGE / "page").glob("*.py")) - {PACKAGE / "page" / "whole.py"}
+@pytest.mark.parametrize("path", TABS, ids=_label)
+def test_a_tab_imports_no_other_tab(path):
+    """A tab may be divided into modules that are named after it: `train_results.py`."""
+    tabs = {name.split(".")[2] for name in _imported_modules(path) if name.startswith("web.tabs.")}
+    assert all(name.startswith(f"{path.stem}_") for name in tabs)
 
 
-@pytest.mark.parametrize("path", sorted(TABS), ids=_named)
-def test_tabs_share_only_their_parts_and_their_visitor(path):
-    """A tab may be divided into rooms of its own, named after it: `models_review.py`."""
-    entered = {name.split(".")[2] for name in _imported(path) if name.startswith("cnn.page.")}
-    shared = {name for name in entered if not name.startswith(f"{path.stem}_")}
-    assert shared <= {"parts", "visit"}
-    assert path.stem not in {"parts", "visit"} or not entered
-
-
-def test_the_app_opens_no_room_but_the_page():
-    assert _rooms_entered(HOUSE / "app.py") <= {"page"}
+def test_the_app_imports_nothing_but_the_page():
+    assert {name.split(".")[0] for name in _imported_modules(ROOT / "app.py")} <= {"web"}

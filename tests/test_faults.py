@@ -6,18 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hostile
-import learner
 import pytest
+from support import hostile, learner
 
-from cnn import UserError, checkpoints, downloads, resumption, training
-from cnn.checkpoints import Checkpoint
+from cnn import UserError
+from cnn.data import downloads
+from cnn.models import checkpoints
+from cnn.models.checkpoints import Checkpoint
+from cnn.training.resume import load_state, save_state
+from cnn.training.state import start
 
 ROOT = Path(__file__).parents[1]
 
 SAVE = """
 import sys
-from cnn import checkpoints
+from cnn.models import checkpoints
 checkpoint = checkpoints.load(sys.argv[1])
 while True:
     checkpoints.save(sys.argv[1], checkpoint)
@@ -26,8 +29,8 @@ while True:
 DOWNLOAD = """
 import sys, time
 from pathlib import Path
-from cnn import downloads
-with downloads.alone(Path(sys.argv[1])) as beside:
+from cnn.data import downloads
+with downloads.exclusive(Path(sys.argv[1])) as beside:
     (beside / "half").write_bytes(b"half")
     print("half", flush=True)
     time.sleep(600)
@@ -35,12 +38,14 @@ with downloads.alone(Path(sys.argv[1])) as beside:
 PUT_ASIDE = """
 import sys
 sys.path.insert(0, "tests")
-import learner
-from cnn import resumption, training
-run = training.start(learner.RECIPE, learner.few(), learner.CPU)
-next(training.fit(run))
+from support import learner
+from cnn.training.loop import fit
+from cnn.training.resume import save_state
+from cnn.training.state import start
+run = start(learner.RECIPE, learner.few(), learner.CPU)
+next(fit(run))
 while True:
-    resumption.put_aside(run, sys.argv[1])
+    save_state(run, sys.argv[1])
     print("aside", flush=True)
 """
 
@@ -63,22 +68,22 @@ def honest(tmp_path):
 
 def test_killed_while_saving_the_checkpoint_is_whole(honest):
     killed(SAVE, honest, after=40)
-    assert checkpoints.default(honest.parent, "mnist").card.model == "two-conv"
-    assert checkpoints.available(honest.parent) == [honest]
+    assert checkpoints.load_default(honest.parent, "mnist").card.model == "two-conv"
+    assert checkpoints.list_files(honest.parent) == [honest]
     checkpoints.save(honest, checkpoints.load(honest))
 
 
 def test_killed_while_downloading_the_next_one_finds_a_clean_folder(tmp_path):
     killed(DOWNLOAD, tmp_path, after=1)
-    with downloads.alone(tmp_path) as beside:
+    with downloads.exclusive(tmp_path) as beside:
         assert list(beside.iterdir()) == []
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_killed_while_putting_a_run_aside_it_is_taken_up(tmp_path):
     killed(PUT_ASIDE, tmp_path / "run", after=20)
-    run = training.start(learner.RECIPE, learner.few(), learner.CPU)
-    resumption.take_up(run, tmp_path / "run")
+    run = start(learner.RECIPE, learner.few(), learner.CPU)
+    load_state(run, tmp_path / "run")
     assert run.step > 0
 
 
@@ -108,7 +113,7 @@ def test_on_a_full_disk_the_earlier_checkpoint_stays(small_disk, honest):
 
 
 def test_on_a_full_disk_a_run_is_not_put_aside_and_says_so(small_disk):
-    run = training.start(learner.RECIPE, learner.few(), learner.CPU)
+    run = start(learner.RECIPE, learner.few(), learner.CPU)
     with pytest.raises(UserError, match="Free some space"):
-        resumption.put_aside(run, small_disk / "run")
+        save_state(run, small_disk / "run")
     assert list(small_disk.iterdir()) == []

@@ -17,35 +17,35 @@ def test_the_device_is_one_that_can_compute():
 
 def test_without_a_word_from_the_host_there_is_a_core_and_no_more_than_the_machine_has(monkeypatch):
     monkeypatch.delenv("CPU_CORES", raising=False)
-    assert 1 <= hardware.cores() <= os.cpu_count()
+    assert 1 <= hardware.cpu_count() <= os.cpu_count()
 
 
 @pytest.mark.parametrize(("said", "cores"), [("3", 3), ("1", 1)])
 def test_the_host_may_say_how_many_cores_there_are(monkeypatch, said, cores):
     monkeypatch.setenv("CPU_CORES", said)
-    assert hardware.cores() == cores
+    assert hardware.cpu_count() == cores
 
 
 @pytest.mark.parametrize("said", ["", "many", "0", "-2", "inf", "nan", "²"])
 def test_what_is_no_number_of_cores_counts_as_nothing_said(monkeypatch, said):
     monkeypatch.delenv("CPU_CORES", raising=False)
-    asked = hardware.cores()
+    asked = hardware.cpu_count()
     monkeypatch.setenv("CPU_CORES", said)
-    assert hardware.cores() == asked
+    assert hardware.cpu_count() == asked
 
 
 def test_memory_is_what_the_container_grants_or_else_the_machines(monkeypatch):
     monkeypatch.setattr(hardware.Path, "read_text", lambda _: "max")
-    whole = hardware.memory()
+    whole = hardware.memory_limit()
     assert whole > 1e9
     monkeypatch.setattr(hardware.Path, "read_text", lambda _: f"{whole // 4}")
-    assert hardware.memory() == whole // 4
+    assert hardware.memory_limit() == whole // 4
 
 
 def test_the_precision_is_one_of_two_and_stays_the_same():
-    first = hardware.precision(CPU)
+    first = hardware.amp_dtype(CPU)
     assert first in (torch.float32, torch.bfloat16)
-    assert hardware.precision(CPU) is first
+    assert hardware.amp_dtype(CPU) is first
 
 
 def test_timing_the_machine_leaves_the_random_numbers_of_a_run_alone():
@@ -53,7 +53,7 @@ def test_timing_the_machine_leaves_the_random_numbers_of_a_run_alone():
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    hardware.precision(CPU)
+    hardware.amp_dtype(CPU)
     assert torch.equal(torch.rand(3), expected)
 
 

@@ -5,18 +5,20 @@ import json
 import math
 import re
 
-import hostile
 import httpx
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
-from server import ROOT
+from support import hostile
+from support.server import ROOT
 
-from cnn import UserError, checkpoints
+from cnn import UserError
 from cnn.__main__ import main
-from cnn.preprocessing import digit_from_strokes, open_photo
+from cnn.data.drawings import digit_from_strokes
+from cnn.data.photos import open_photo
+from cnn.models import checkpoints
 
 FILES = hostile.FILES | hostile.HARMLESS
 
@@ -79,7 +81,7 @@ def test_the_endpoint_answers_or_says_why_not(client, files, name):
 def networks():
     """Lets the command line load its networks once for all."""
     with pytest.MonkeyPatch.context() as place:
-        place.setattr(checkpoints, "default", functools.cache(checkpoints.default))
+        place.setattr(checkpoints, "load_default", functools.cache(checkpoints.load_default))
         yield
 
 

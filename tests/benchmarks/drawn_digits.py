@@ -15,7 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cnn import checkpoints, evaluation, preprocessing, strokes
+from cnn.data import strokes
+from cnn.data.drawings import digit_from_strokes
+from cnn.evaluation import inference, metrics
+from cnn.models import checkpoints
 
 
 def drawings(path: Path) -> tuple[list[list[np.ndarray]], torch.Tensor]:
@@ -48,24 +51,21 @@ def main() -> int:
     if arguments.checkpoint:
         network, card = checkpoints.load(arguments.checkpoint)
     else:
-        network, card = checkpoints.default(checkpoints.SHIPPED, "mnist")
+        network, card = checkpoints.load_default(checkpoints.BUNDLED, "mnist")
     digits, labels = drawings(arguments.file)
 
     def accuracy(images: list) -> float:
-        answers = evaluation.logits(network, torch.cat(images))
-        return evaluation.measure(answers, labels).accuracy
+        answers = inference.logits(network, torch.cat(images))
+        return metrics.compute_metrics(answers, labels).accuracy
 
     print(f"{card.dataset}-{card.model}, {len(labels):,} drawn digits")
     shares = []
     for side, corner, tremor in ((300, 20, 0), (120, 200, 0), (60, 5, 0), (300, 20, 3)):
-        images = [
-            preprocessing.digit_from_strokes(placed(digit, side, corner, tremor))
-            for digit in digits
-        ]
+        images = [digit_from_strokes(placed(digit, side, corner, tremor)) for digit in digits]
         shares.append(accuracy(images))
         print(f"  {side:3} pixels large at {corner:3}, tremor {tremor}: {shares[-1]:.2%}")
     for width in (1.6, strokes.PEN, 3.4):
-        images = [torch.from_numpy(strokes.ink(digit, width))[None, None] for digit in digits]
+        images = [torch.from_numpy(strokes.rasterize(digit, width))[None, None] for digit in digits]
         shares.append(accuracy(images))
         print(f"  pen {width:.1f} pixels wide in the box of 20: {shares[-1]:.2%}")
     mean = float(np.mean(shares))

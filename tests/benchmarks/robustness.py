@@ -14,7 +14,9 @@ from pathlib import Path
 import corruptions
 import torch
 
-from cnn import checkpoints, datasets, evaluation
+from cnn.data import datasets
+from cnn.evaluation import inference, metrics
+from cnn.models import checkpoints
 
 
 def main() -> int:
@@ -23,10 +25,10 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=10_000)
     arguments = parser.parse_args()
     asked = [checkpoints.load(path) for path in arguments.checkpoints] or [
-        checkpoints.default(checkpoints.SHIPPED, name) for name in ("mnist", "cifar10")
+        checkpoints.load_default(checkpoints.BUNDLED, name) for name in ("mnist", "cifar10")
     ]
     for network, card in asked:
-        dataset = datasets.named(card.dataset)
+        dataset = datasets.get_dataset(card.dataset)
         images, labels = datasets.load(dataset).test[: arguments.pictures]
         kinds = corruptions.MNIST_C if dataset.channels == 1 else corruptions.CIFAR10_C
         print(f"{card.dataset}-{card.model}, {len(labels):,} pictures")
@@ -35,8 +37,8 @@ def main() -> int:
         for corrupt in (None, *kinds):
             generator = torch.Generator().manual_seed(0)
             pictures = corrupt(clean, generator).clamp(0, 1) if corrupt else clean
-            answers = evaluation.logits(network, pictures, quick=True)
-            accuracy = evaluation.measure(answers, labels).accuracy
+            answers = inference.logits(network, pictures, quick=True)
+            accuracy = metrics.compute_metrics(answers, labels).accuracy
             shares += [accuracy] if corrupt else []
             name = corrupt.__name__.replace("_", " ") if corrupt else "as it is"
             print(f"  {name:20} {accuracy:.2%}", flush=True)

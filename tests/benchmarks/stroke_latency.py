@@ -24,14 +24,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from support import crowd  # noqa: E402
+from support.server import running_app  # noqa: E402
+from support.visitor import on_pad, start_browser  # noqa: E402
+
+from cnn.data import synthetic
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
-
-import crowd  # noqa: E402
-from server import running_app  # noqa: E402
-from visitor import on_pad, start_browser  # noqa: E402
-
-from cnn import handwriting  # noqa: E402
 
 GOALS = 25, 60  # ms: median and 95th percentile
 GOALS_TOGETHER = 40, 100  # with others, or with somebody training
@@ -90,7 +89,7 @@ def measure(browser: Browser, address: str, count: int) -> tuple[list[float], li
     results = []
     digits = itertools.cycle(range(10))
     while len(results) < count:
-        for stroke in on_pad(page, handwriting.specimen(next(digits))):
+        for stroke in on_pad(page, synthetic.example(next(digits))):
             results.append(draw(page, stroke))
         page.keyboard.press("Escape")
     return tuple(zip(*results[:count], strict=True))
@@ -118,7 +117,7 @@ async def draw_on(
 ) -> None:
     """Draw one digit after another, one request at a time and a rest after each, as pad.js does."""
     for digit in itertools.cycle(random.sample(range(10), 10)):
-        whole = [[list(point) for point in stroke] for stroke in handwriting.specimen(digit)]
+        whole = [[list(point) for point in stroke] for stroke in synthetic.example(digit)]
         for drawn in range(len(whole)):
             start, lifted = time.perf_counter(), False
             while not lifted:

@@ -24,30 +24,36 @@ from unittest.mock import patch
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from cnn import hardware
+from cnn.data import datasets
+from cnn.data.datasets import Splits
+from cnn.evaluation import inference, metrics
+from cnn.training import loop
+from cnn.training.config import Recipe
+from cnn.training.loop import fit
+from cnn.training.presets import preset
+from cnn.training.state import start
 
-from cnn import datasets, evaluation, hardware, recipes, training
-from cnn.datasets import Splits
-from cnn.recipes import Recipe
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 STEPS_LOOKED_AT = 40
 
 
 def one(recipe: Recipe, splits: Splits) -> tuple[float, float, float]:
     """Seconds, test accuracy, and the accuracy averaged over views (or the same)."""
-    run = training.start(recipe, splits)
-    for _ in training.fit(run):
+    run = start(recipe, splits)
+    for _ in fit(run):
         pass
-    answers = evaluation.logits(run.answering, splits.test.images)
-    accuracy = evaluation.measure(answers, splits.test.labels).accuracy
-    dataset = datasets.named(recipe.dataset)
-    averaged = evaluation.averaged_accuracy(run.answering, splits.test, dataset)
+    answers = inference.logits(run.answering, splits.test.images)
+    accuracy = metrics.compute_metrics(answers, splits.test.labels).accuracy
+    dataset = datasets.get_dataset(recipe.dataset)
+    averaged = metrics.tta_accuracy(run.answering, splits.test, dataset)
     return run.seconds, accuracy, averaged or accuracy
 
 
 def phases(recipe: Recipe, splits: Splits) -> dict[str, float]:
     """The share of each part of a step in the time of training."""
-    run = training.start(dataclasses.replace(recipe, epochs=1), splits)
+    run = start(dataclasses.replace(recipe, epochs=1), splits)
     spent: Counter[str] = Counter()
 
     def timed(name: str, action: Callable) -> Callable:
@@ -63,13 +69,13 @@ def phases(recipe: Recipe, splits: Splits) -> dict[str, float]:
 
     with ExitStack() as patched:
         for name, owner, action in (
-            ("augmentation", training, "_batch"),
-            ("step", training, "_step"),
+            ("augmentation", loop, "_batch"),
+            ("step", loop, "_step"),
             ("backward", torch.Tensor, "backward"),
             ("optimizer", run.optimizer, "step"),
         ):
             patched.enter_context(patch.object(owner, action, timed(name, getattr(owner, action))))
-        for progress in training.fit(run):
+        for progress in fit(run):
             if progress.step >= STEPS_LOOKED_AT:
                 break
     spent["forward"] = spent.pop("step") - spent["backward"] - spent["optimizer"]
@@ -102,11 +108,11 @@ def main() -> int:
     parser.add_argument("--averaged", action="store_true", help="the goal is the averaged one's")
     parser.add_argument("--against", metavar="SCRIPT")
     arguments = parser.parse_args()
-    recipe = recipes.preset(arguments.preset)
+    recipe = preset(arguments.preset)
     number = re.search(r"-([\d.]+)$", arguments.preset)
     goal = arguments.goal or (float(number[1]) / 100 if number else 0.0)
-    torch.set_num_threads(hardware.cores())
-    splits = datasets.load(datasets.named(recipe.dataset), recipe.held_out)
+    torch.set_num_threads(hardware.cpu_count())
+    splits = datasets.load(datasets.get_dataset(recipe.dataset), recipe.held_out)
     print(f"{arguments.preset}, {hardware.describe(hardware.device())}", flush=True)
     runs = []
     for seed in range(arguments.seeds):

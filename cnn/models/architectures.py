@@ -1,0 +1,373 @@
+"""The networks: each a function from a data set to a sequence of named stages.
+
+A network takes float32 (N, C, H, W) in [0, 1], normalises it in its first stage and returns
+logits (N, classes). Its stages are `network.named_children()`, a residual block being one.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from cnn import UserError
+from cnn.data.datasets import Dataset
+from cnn.models.layers import Normalize, Residual, Scale, ToColor32, Whitening
+
+
+def _normalize(dataset: Dataset) -> tuple[str, nn.Module]:
+    return "normalize", Normalize(dataset.mean, dataset.std)
+
+
+def _hidden_head(features: int, hidden: int, classes: int, dropout: float) -> list:
+    """Flatten, one hidden layer of `hidden` units, and a logit for each class."""
+    return [
+        ("flatten", nn.Flatten()),
+        ("dense1", nn.Linear(features, hidden)),
+        ("dense_relu", nn.ReLU()),
+        ("dropout", nn.Dropout(dropout)),
+        ("dense2", nn.Linear(hidden, classes)),
+    ]
+
+
+def _conv_blocks(widths: tuple[int, ...], kernels: tuple[int, ...], norm: bool) -> list:
+    """For each width a convolution that keeps the size, batch norm if asked, ReLU and pooling."""
+    stages: list[tuple[str, nn.Module]] = []
+    for number, ((before, after), kernel) in enumerate(
+        zip(pairwise(widths), kernels, strict=True), start=1
+    ):
+        stages.append((f"conv{number}", nn.Conv2d(before, after, kernel, padding=kernel // 2)))
+        if norm:
+            stages.append((f"norm{number}", nn.BatchNorm2d(after)))
+        stages += [(f"relu{number}", nn.ReLU()), (f"pool{number}", nn.MaxPool2d(2))]
+    return stages
+
+
+def _sequence(stages: list[tuple[str, nn.Module]]) -> nn.Sequential:
+    network = nn.Sequential()
+    for name, stage in stages:
+        network.add_module(name, stage)
+    return network
+
+
+def two_conv(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Two convolutions of 32 filters and one fully connected layer.
+
+    After the shortest of the CIFAR-10 and MNIST tutorials, trained with SGD and augmentation.
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_conv_blocks((dataset.channels, 32, 32), (3, 3), norm=False),
+            ("flatten", nn.Flatten()),
+            ("dropout", nn.Dropout(dropout)),
+            ("dense1", nn.Linear(32 * (dataset.size // 4) ** 2, len(dataset.classes))),
+        ]
+    )
+
+
+def three_conv(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Convolutions 32, 64, 128 and 128 units, without batch norm.
+
+    After the tutorials that reach 98 % on MNIST and 74 % on CIFAR-10 in 5 epochs of Adam.
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_conv_blocks((dataset.channels, 32, 64, 128), (3, 3, 3), norm=False),
+            *_hidden_head(128 * (dataset.size // 8) ** 2, 128, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def three_conv_norm(dataset: Dataset, dropout: float = 0.5) -> nn.Sequential:
+    """Convolutions 32 (5x5), 64, 128 with batch norm, 256 units, dropout; 32 x 32 x 3 inside.
+
+    After the tutorial whose one shape serves both sets: 99.39 % on MNIST, 78.47 % on CIFAR-10
+    after 15 epochs of Adam. Its inputs lie in [-1, 1].
+    """
+    return _sequence(
+        [
+            ("to_color_32", ToColor32()),
+            ("normalize", Normalize((0.5,) * 3, (0.5,) * 3)),
+            *_conv_blocks((3, 32, 64, 128), (5, 3, 3), norm=True),
+            *_hidden_head(128 * 4 * 4, 256, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def two_conv_dropout(dataset: Dataset, dropout: float = 0.5) -> nn.Sequential:
+    """Convolutions 32 and 64, the second without padding, 128 units and dropout.
+
+    After the MNIST tutorial that reaches 98 % in 10 epochs of Adam. Its text gives the
+    flattened size as 64 * 12 * 12; for 28 x 28 it is 64 * 6 * 6.
+    """
+    side = (dataset.size // 2 - 2) // 2
+    return _sequence(
+        [
+            _normalize(dataset),
+            ("conv1", nn.Conv2d(dataset.channels, 32, 3, padding=1)),
+            ("relu1", nn.ReLU()),
+            ("pool1", nn.MaxPool2d(2)),
+            ("conv2", nn.Conv2d(32, 64, 3)),
+            ("relu2", nn.ReLU()),
+            ("pool2", nn.MaxPool2d(2)),
+            *_hidden_head(64 * side**2, 128, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def three_conv_wide(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Convolutions 32, 64, 128 and 512 units.
+
+    After the CIFAR-10 tutorial with SGD, momentum 0.9, 20 epochs, augmentation and a
+    validation split.
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_conv_blocks((dataset.channels, 32, 64, 128), (3, 3, 3), norm=False),
+            *_hidden_head(128 * (dataset.size // 8) ** 2, 512, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def _conv_bn_relu(number: int, before: int, after: int, kernel: int = 3, stride: int = 1) -> list:
+    """A convolution, batch norm and ReLU."""
+    padding = kernel // 2
+    return [
+        (f"conv{number}", nn.Conv2d(before, after, kernel, stride, padding, bias=False)),
+        (f"norm{number}", nn.BatchNorm2d(after)),
+        (f"relu{number}", nn.ReLU()),
+    ]
+
+
+def _gap_head(features: int, classes: int, dropout: float) -> list:
+    """The mean of each map, and a logit for each class."""
+    return [
+        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("flatten", nn.Flatten()),
+        ("dropout", nn.Dropout(dropout)),
+        ("dense", nn.Linear(features, classes)),
+    ]
+
+
+def four_conv_norm(dataset: Dataset, dropout: float = 0.3) -> nn.Sequential:
+    """Convolutions 32 (5x5), 64, 64, 96 with batch norm and no hidden layer.
+
+    Our own, for drawn digits: about the cost of `three_conv_norm` with a fifth of its weights.
+    """
+
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_conv_bn_relu(1, dataset.channels, 32, 5),
+            ("pool1", nn.MaxPool2d(2)),
+            *_conv_bn_relu(2, 32, 64),
+            *_conv_bn_relu(3, 64, 64),
+            ("pool2", nn.MaxPool2d(2)),
+            *_conv_bn_relu(4, 64, 96),
+            ("pool3", nn.MaxPool2d(2)),
+            ("flatten", nn.Flatten()),
+            ("dropout", nn.Dropout(dropout)),
+            ("dense", nn.Linear(96 * (dataset.size // 8) ** 2, len(dataset.classes))),
+        ]
+    )
+
+
+def six_conv_norm(dataset: Dataset, dropout: float = 0.2) -> nn.Sequential:
+    """Convolutions 32 (5x5), 64, 96, 96, 160, 160 with batch norm; strides instead of pooling.
+
+    Our own, for the last tenths on MNIST. Plain rows of small convolutions with batch norm serve
+    digits best: S. An and others, "An ensemble of simple convolutional neural network models for
+    MNIST digit recognition" (2020).
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_conv_bn_relu(1, dataset.channels, 32, kernel=5),
+            *_conv_bn_relu(2, 32, 64, stride=2),
+            *_conv_bn_relu(3, 64, 96),
+            *_conv_bn_relu(4, 96, 96),
+            *_conv_bn_relu(5, 96, 160, stride=2),
+            *_conv_bn_relu(6, 160, 160),
+            *_gap_head(160, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def tiny_cnn(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Convolutions 8 (5x5), 12, 16, 18, 22 with batch norm: under 10,000 numbers for digits.
+
+    Our own, to see how little suffices.
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_conv_bn_relu(1, dataset.channels, 8, kernel=5),
+            *_conv_bn_relu(2, 8, 12, stride=2),
+            *_conv_bn_relu(3, 12, 16),
+            *_conv_bn_relu(4, 16, 18),
+            ("pool4", nn.MaxPool2d(2)),
+            *_conv_bn_relu(5, 18, 22),
+            *_gap_head(22, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def vgg(dataset: Dataset, dropout: float = 0.1) -> nn.Sequential:
+    """Pairs of 3x3 convolutions, 32, 64 and 128 wide, with batch norm, pooling after each pair.
+
+    After K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale image
+    recognition" (2014), at a size for small pictures, with the batch norm that came later.
+    """
+    stages = [_normalize(dataset)]
+    for pair, (before, after) in enumerate(pairwise((dataset.channels, 32, 64, 128))):
+        stages += _conv_bn_relu(2 * pair + 1, before, after)
+        stages += _conv_bn_relu(2 * pair + 2, after, after)
+        stages.append((f"pool{2 * pair + 2}", nn.MaxPool2d(2)))
+    return _sequence([*stages, *_gap_head(128, len(dataset.classes), dropout)])
+
+
+def resnet_20(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Nine residual blocks, 16, 32 and 64 wide: twenty layers.
+
+    After K. He and others, "Deep residual learning for image recognition" (2015), section 4.2,
+    with 1x1 convolutions where the shape changes.
+    """
+    widths = (16, 16, 16, 16, 32, 32, 32, 64, 64, 64)
+    blocks = [(f"block{n}", Residual(*w)) for n, w in enumerate(pairwise(widths), start=1)]
+    return _sequence(
+        [
+            _normalize(dataset),
+            *_conv_bn_relu(1, dataset.channels, 16),
+            *blocks,
+            *_gap_head(64, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def small_cnn(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Convolutions 32 (5x5, every second pixel) and 32 (3x3), 256 units: little that learns much.
+
+    Our own, for runs of a few seconds: pooling at full size took 40 % of the time, and the
+    stride in its place learns digits as well.
+    """
+    return _sequence(
+        [
+            _normalize(dataset),
+            ("conv1", nn.Conv2d(dataset.channels, 32, 5, stride=2, padding=2)),
+            ("relu1", nn.ReLU()),
+            ("conv2", nn.Conv2d(32, 32, 3, padding=1)),
+            ("pool2", nn.MaxPool2d(2)),
+            ("relu2", nn.ReLU()),
+            *_hidden_head(32 * (dataset.size // 4) ** 2, 256, len(dataset.classes), dropout),
+        ]
+    )
+
+
+def _dirac_conv(before: int, after: int) -> nn.Conv2d:
+    """A 3x3 convolution whose first filters hand their channel on as it is (dirac)."""
+    convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
+    nn.init.dirac_(convolution.weight[:before])
+    return convolution
+
+
+def _batch_norm_without_scale(width: int) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(width, momentum=0.3)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def _double_conv(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        *(_dirac_conv(before, after), nn.MaxPool2d(2), _batch_norm_without_scale(after), nn.GELU()),
+        *(_dirac_conv(after, after), _batch_norm_without_scale(after), nn.GELU()),
+    )
+
+
+def _airbench(dataset: Dataset, widths: tuple[int, ...], stride: int, dropout: float):
+    blocks = pairwise((18 * dataset.channels, *widths))
+    return _sequence(
+        [
+            _normalize(dataset),
+            ("whiten", Whitening(dataset.channels, stride)),
+            ("gelu", nn.GELU()),
+            *((f"block{n}", _double_conv(*b)) for n, b in enumerate(blocks, start=1)),
+            ("pool", nn.AdaptiveMaxPool2d(1)),
+            ("flatten", nn.Flatten()),
+            ("dropout", nn.Dropout(dropout)),
+            ("scale", Scale(1 / 9)),
+            ("dense", nn.Linear(widths[-1], len(dataset.classes), bias=False)),
+        ]
+    )
+
+
+def airbench(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """Whitened patches and three blocks of two convolutions: accurate after few epochs.
+
+    After K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (airbench, 2024), with
+    3x3 patches instead of 2x2 so that the filters can be looked at.
+    """
+    return _airbench(dataset, (64, 256, 256), 1, dropout)
+
+
+def airbench_small(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """`whitened` with 0.6 million weights instead of two: half as wide where it is deep."""
+    return _airbench(dataset, (64, 128, 128), 1, dropout)
+
+
+def airbench_quick(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
+    """`whitened`, narrower, with two blocks: its first layer looks at every second pixel.
+
+    Our own, for runs of some ten seconds: most time goes where pictures are at full size.
+    """
+    return _airbench(dataset, (64, 96), 2, dropout)
+
+
+MODELS: dict[str, Callable[..., nn.Sequential]] = {
+    "two-conv": two_conv,
+    "three-conv": three_conv,
+    "three-conv-norm": three_conv_norm,
+    "two-conv-dropout": two_conv_dropout,
+    "three-conv-wide": three_conv_wide,
+    "vgg": vgg,
+    "resnet-20": resnet_20,
+    "four-conv-norm": four_conv_norm,
+    "six-conv-norm": six_conv_norm,
+    "tiny": tiny_cnn,
+    "whitened": airbench,
+    "whitened-small": airbench_small,
+    "quick": small_cnn,
+    "quick-whitened": airbench_quick,
+}
+
+
+def build(name: str, dataset: Dataset, dropout: float | None = None) -> nn.Sequential:
+    """A fresh network of that name for the data set, its weights drawn from torch's generator.
+
+    `dropout` replaces the network's own share of units left out, in [0, 1). A `UserError`
+    lists the names there are.
+    """
+    if name not in MODELS:
+        raise UserError(f"There is no network called {name!r}. Choose: {', '.join(MODELS)}.")
+    if dropout is None:
+        return MODELS[name](dataset)
+    if not 0 <= dropout < 1:
+        raise UserError(f"A dropout of {dropout} is no share of units. Choose from 0 to below 1.")
+    return MODELS[name](dataset, dropout=dropout)
+
+
+def init_whitening(network: nn.Sequential, images: Tensor) -> None:
+    """Let the stages that take their weights from the pictures do so, before training.
+
+    `images` is float32 (N, C, H, W) in [0, 1]; a few thousand are enough.
+    """
+    for place, stage in enumerate(network):
+        if isinstance(stage, Whitening):
+            stage.prepare(network[:place](images))
+            return
+
+
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers the network has to learn or was given, frozen ones included."""
+    return sum(parameter.numel() for parameter in network.parameters())

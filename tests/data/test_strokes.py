@@ -1,0 +1,164 @@
+import time
+
+import numpy as np
+import pytest
+
+from cnn import UserError
+from cnn.data import synthetic
+from cnn.data.strokes import BOX, MAX_ENCODED_LENGTH, PEN, decode, encode, rasterize
+
+TURN = np.linspace(0, 2 * np.pi, 100)
+RING = np.stack([0.6 * np.cos(TURN), np.sin(TURN)], 1)
+SEVEN = [[(0, 0), (60, 3), (30, 100)], [(15, 50), (60, 47)]]
+
+
+def inked_box(picture):
+    rows, columns = np.nonzero(picture)
+    return np.ptp(columns) + 1, np.ptp(rows) + 1
+
+
+def fastest(drawing, times=20):
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        rasterize(drawing)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def test_ink_is_a_picture_of_mnists_shape():
+    picture = rasterize([RING])
+    assert picture.shape == (28, 28)
+    assert picture.dtype == np.float32
+    assert picture.min() == 0
+    assert picture.max() == 1
+
+
+@pytest.mark.parametrize("drawing", [[], [[]], [[], []]])
+def test_nothing_drawn_gives_bare_paper(drawing):
+    assert not rasterize(drawing).any()
+
+
+@pytest.mark.parametrize("drawing", [SEVEN, [RING], [[(3, 3), (9, 20)]]])
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(1e-3, (0, 0)), (0.37, (5, 8)), (4, (-900, 70)), (1000, (1e4, -1e5))]
+)
+def test_where_and_how_large_it_is_drawn_does_not_matter(drawing, scale, shift):
+    moved = [np.asarray(stroke) * scale + shift for stroke in drawing]
+    np.testing.assert_allclose(rasterize(moved), rasterize(drawing), atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1.6, PEN, 3.4])
+@pytest.mark.parametrize("stretch", [(1, 1), (9, 1), (1, 40)])
+def test_the_ink_fills_twenty_pixels_on_its_longer_side(width, stretch):
+    assert max(inked_box(rasterize([RING * stretch], width))) == BOX
+
+
+def test_proportions_are_kept():
+    across, down = inked_box(rasterize([RING * (0.5, 1)]))
+    assert down == BOX
+    assert across == pytest.approx((BOX - PEN) * 0.3 + PEN, abs=1.5)
+
+
+@pytest.mark.parametrize("drawing", [SEVEN, [RING], [[(0, 0), (0, 9), (9, 9)]]])
+def test_the_centre_of_mass_lies_in_the_middle(drawing):
+    picture = rasterize(drawing)
+    at = np.arange(28)
+    middle = np.array([picture.sum(1) @ at, picture.sum(0) @ at]) / picture.sum()
+    assert np.abs(middle - 13.5).max() <= 0.5 + 1e-4
+
+
+def test_a_straight_side_is_inked_in_full_up_to_the_edge_of_the_box():
+    square = rasterize([[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]])
+    assert square[4, 8:20] == pytest.approx(1)
+    assert square[23, 8:20] == pytest.approx(1)
+    assert square[:, 14].sum() == pytest.approx(2 * PEN, abs=0.01)
+
+
+def test_a_drawing_heavy_at_one_end_stays_whole():
+    heavy = [(x, y) for x in range(101) for y in (75, 100)] + [(50, 75), (50, 0)]
+    assert inked_box(rasterize([heavy])) == (BOX, BOX)
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [[[(7, 7)]], [[(7, 7), (7, 7)]], [[(7, 7)], [(7, 7)]], [[(0, 0), (1e-308, 5e-324)]]],
+)
+def test_a_dot_is_a_round_blot_as_wide_as_the_pen(drawing):
+    picture = rasterize(drawing)
+    assert picture.sum() == pytest.approx(np.pi * (PEN / 2) ** 2, rel=0.15)
+    assert inked_box(picture) in [(3, 3), (4, 4)]
+    np.testing.assert_allclose(picture, picture.T)
+
+
+def test_a_level_stroke_is_as_wide_as_the_pen():
+    picture = rasterize([[(0, 0), (100, 0)]], width=2.4)
+    assert picture[:, 12:16].sum(0) == pytest.approx(2.4, abs=0.01)
+    assert inked_box(picture)[0] == BOX
+
+
+def test_repeated_points_change_nothing():
+    repeated = [np.repeat(stroke, 3, axis=0) for stroke in SEVEN]
+    np.testing.assert_allclose(rasterize(repeated), rasterize(SEVEN), atol=1e-5)
+
+
+def test_more_points_on_the_same_lines_change_little():
+    line = np.linspace((0, 0), (60, 100), 4000)
+    assert np.abs(rasterize([line]) - rasterize([[(0, 0), (60, 100)]])).max() < 1e-3
+    many = [np.stack([0.6 * np.cos(t), np.sin(t)], 1) for t in [np.linspace(0, 2 * np.pi, 5000)]]
+    assert np.abs(rasterize(many) - rasterize([RING])).max() < 0.02
+
+
+def test_the_order_and_direction_of_strokes_do_not_matter():
+    backwards = [stroke[::-1] for stroke in SEVEN[::-1]]
+    np.testing.assert_allclose(rasterize(backwards), rasterize(SEVEN), atol=1e-5)
+
+
+def test_a_slip_of_the_pen_beside_the_digit_is_left_out():
+    slip = [(200, 200), (201, 201)]
+    np.testing.assert_array_equal(rasterize([*SEVEN, slip, [(-90, 300)]]), rasterize(SEVEN))
+
+
+def test_a_digit_made_of_dots_alone_keeps_them():
+    dots = [[(x, y)] for x, y in np.linspace((0, 0), (10, 100), 12)]
+    assert inked_box(rasterize(dots))[1] == BOX
+
+
+def test_a_wider_pen_leaves_more_ink():
+    amounts = [rasterize(SEVEN, width).sum() for width in (1.6, 2.4, 3.4)]
+    assert amounts == sorted(amounts)
+
+
+def test_a_digit_takes_half_a_millisecond_and_a_long_scribble_five():
+    scribble = np.random.default_rng(0).random((5000, 2))
+    slack = 3  # for a busy machine
+    assert fastest([RING]) < 0.5e-3 * slack
+    assert fastest([scribble]) < 5e-3 * slack
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_a_drawing_looks_the_same_after_it_went_through_a_link(digit):
+    drawn = synthetic.example(digit)
+    text = encode(drawn)
+    assert len(text) < 1_200 and text.replace("-", "").isalnum()
+    assert np.abs(rasterize(decode(text)) - rasterize(drawn)).max() < 0.1
+    assert len(decode(text)) == len(drawn)
+
+
+def test_a_very_long_drawing_still_fits_a_link():
+    scribble = np.random.default_rng(0).random((50, 1000, 2)).tolist()
+    assert len(encode(scribble)) < MAX_ENCODED_LENGTH
+    assert len(decode(encode(scribble))) == 50
+
+
+@pytest.mark.parametrize("drawing", [[], [[]]])
+def test_nothing_drawn_is_no_letter(drawing):
+    assert encode(drawing) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "abc", "ABCD", "abcd-", "abcd--abcd", "äbcd", "0" * 8000]
+)
+def test_letters_that_are_no_drawing_are_refused_in_words(text):
+    with pytest.raises(UserError, match="not whole"):
+        decode(text)

@@ -1,0 +1,179 @@
+"""Measures whose right values can be worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from support.learner import CPU
+from torch import nn
+
+from cnn.data.datasets import CIFAR10, MNIST
+from cnn.evaluation import inference, metrics
+from cnn.models import architectures
+
+
+def _sure(guesses: list[int], classes: int = 3) -> torch.Tensor:
+    """Logits that leave no doubt about each guess."""
+    return nn.functional.one_hot(torch.tensor(guesses), classes).float() * 100
+
+
+def test_accuracy_is_the_share_that_is_right_and_so_for_each_class():
+    measures = metrics.compute_metrics(_sure([0, 0, 1, 2, 2, 2]), torch.tensor([0, 1, 1, 2, 2, 0]))
+    assert measures.accuracy == pytest.approx(4 / 6)
+    assert measures.per_class == pytest.approx((1 / 2, 1 / 2, 1))
+
+
+def test_knowing_nothing_costs_the_logarithm_of_the_number_of_classes():
+    measures = metrics.compute_metrics(torch.zeros(4, 10), torch.tensor([0, 1, 2, 3]))
+    assert measures.loss == pytest.approx(math.log(10))
+
+
+def test_the_loss_is_the_mean_over_the_pictures():
+    answers = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.5, 0.5]]).log()
+    measures = metrics.compute_metrics(answers, torch.tensor([0, 0, 1]))
+    assert measures.loss == pytest.approx(-(math.log(0.8) + math.log(0.4) + math.log(0.5)) / 3)
+
+
+def test_a_temperature_changes_the_loss_and_never_the_accuracy():
+    answers = torch.randn(50, 10, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(50) % 10
+    plain, warm = (metrics.compute_metrics(answers, labels, t) for t in (1.0, 3.0))
+    assert warm.accuracy == plain.accuracy
+    assert warm.loss == pytest.approx(metrics.compute_metrics(answers / 3, labels).loss)
+    assert warm.loss != pytest.approx(plain.loss)
+
+
+def test_the_calibration_error_of_a_case_made_by_hand():
+    """Four answers of 0.9, of which half are right, and four of 0.6, all right.
+
+    The gaps are 0.4 and 0.4, each with half the weight.
+    """
+    probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 4)
+    labels = torch.tensor([0, 0, 1, 1, 0, 0, 0, 0])
+    assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_too_much_and_too_little_confidence_in_one_step_cancel():
+    probabilities = torch.tensor([[0.75, 0.25]] * 4)
+    labels = torch.tensor([0, 0, 0, 1])
+    assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(0, abs=1e-6)
+
+
+def test_being_sure_and_right_is_perfectly_calibrated_and_sure_and_wrong_not_at_all():
+    probabilities = _sure([0, 1, 2]).softmax(1)
+    assert metrics.expected_calibration_error(probabilities, torch.tensor([0, 1, 2])) == 0
+    assert metrics.expected_calibration_error(probabilities, torch.tensor([1, 2, 0])) == 1
+
+
+@pytest.mark.parametrize("scaling", [0.5, 1.0, 2.5])
+def test_the_temperature_recovers_a_known_scaling(scaling):
+    """Labels drawn from the probabilities that logits state: those logits are calibrated."""
+    generator = torch.Generator().manual_seed(0)
+    honest = torch.randn(4_000, 10, generator=generator) * 2
+    labels = torch.multinomial(honest.softmax(1), 1, generator=generator).squeeze(1)
+    found = metrics.fit_temperature(honest * scaling, labels)
+    assert found == pytest.approx(scaling, rel=0.06)
+
+
+def test_a_temperature_is_found_where_every_answer_is_right():
+    assert 0.1 <= metrics.fit_temperature(_sure([0, 1, 2]), torch.tensor([0, 1, 2])) <= 10
+
+
+def test_where_a_mirror_image_means_the_same_there_are_six_views():
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    views = inference.tta_views(images, CIFAR10)
+    assert len(views) == 6
+    assert torch.equal(views[0], images)
+    assert torch.equal(views[1][..., 1:, 1:], images[..., :-1, :-1])
+    assert torch.equal(views[2][..., :-1, :-1], images[..., 1:, 1:])
+    for view, mirror in zip(views[:3], views[3:], strict=True):
+        assert view.shape == images.shape
+        assert torch.equal(view.flip(-1), mirror)
+
+
+def test_a_digit_is_looked_at_only_as_it_is():
+    images = torch.rand(2, 1, 28, 28)
+    (only,) = inference.tta_views(images, MNIST)
+    assert torch.equal(only, images)
+
+
+def test_averaging_makes_a_picture_and_its_mirror_image_the_same():
+    torch.manual_seed(0)
+    network = architectures.build("two-conv", CIFAR10)
+    images = torch.rand(3, 3, 32, 32)
+    averaged, mirrored = (
+        inference.logits(network, kind, averaged_over=CIFAR10) for kind in (images, images.flip(-1))
+    )
+    plain = inference.logits(network, images)
+    assert not torch.allclose(plain, averaged, atol=1e-4)
+    views = inference.tta_views(images, CIFAR10)
+    expected = torch.stack([inference.logits(network, view) for view in views]).mean(0)
+    assert torch.allclose(averaged, expected, atol=1e-5)
+    assert averaged.shape == mirrored.shape
+
+
+def test_bytes_and_shares_of_the_same_picture_are_answered_alike():
+    torch.manual_seed(0)
+    network = architectures.build("two-conv", MNIST)
+    images = torch.randint(0, 256, (4, 1, 28, 28)).byte()
+    before = images.clone()
+    answers = inference.logits(network, images)
+    assert torch.allclose(answers, inference.logits(network, images.float() / 255), atol=1e-5)
+    assert torch.equal(images, before)
+
+
+def test_more_pictures_than_a_batch_are_answered_in_their_order():
+    torch.manual_seed(0)
+    network = architectures.build("two-conv", MNIST)
+    images = torch.randint(0, 256, (inference.BATCH + 3, 1, 28, 28)).byte()
+    answers = inference.logits(network, images)
+    assert answers.shape == (inference.BATCH + 3, 10)
+    assert torch.allclose(answers[-2:], inference.logits(network, images[-2:]), atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_asking_a_network_leaves_no_unit_out_and_leaves_its_mode(training):
+    torch.manual_seed(0)
+    network = architectures.build("two-conv-dropout", MNIST).train(training)
+    images = torch.rand(2, 1, 28, 28)
+    first, again = (inference.logits(network, images) for _ in range(2))
+    assert torch.equal(first, again)
+    assert network.training is training
+
+
+def test_the_quick_answer_is_about_the_exact_one_and_in_full_numbers():
+    torch.manual_seed(0)
+    network = architectures.build("two-conv", MNIST)
+    images = torch.rand(20, 1, 28, 28)
+    exact, quick = (inference.logits(network, images, quick=way) for way in (False, True))
+    assert quick.dtype == exact.dtype == torch.float32
+    assert torch.allclose(exact, quick, atol=0.02)
+
+
+def test_large_logits_speak_of_a_familiar_picture():
+    answers = torch.tensor([[9.0, 0.0], [1.0, 0.0]])
+    known, strange = metrics.energy_score(answers).tolist()
+    assert known > strange
+    assert strange == pytest.approx(math.log(math.e + 1))
+
+
+def test_pictures_become_shares_with_their_colours_last_in_memory():
+    images = torch.tensor([0, 51, 255]).byte().view(3, 1, 1, 1).expand(3, 3, 4, 4)
+    shares = inference.to_float(images, CPU)
+    assert shares.is_contiguous(memory_format=torch.channels_last)
+    assert shares[:, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 1])
+
+
+def test_a_score_is_worth_what_counting_all_pairs_says():
+    generator = torch.Generator().manual_seed(0)
+    familiar = torch.randint(2, 8, (40,), generator=generator).float()
+    strange = torch.randint(0, 6, (30,), generator=generator).float()
+    pairs = familiar.unsqueeze(1) - strange
+    counted = ((pairs > 0).double() + (pairs == 0).double() / 2).mean().item()
+    assert metrics.auroc(familiar, strange) == pytest.approx(counted)
+
+
+def test_scores_that_never_mix_are_worth_one_and_equal_ones_a_half():
+    assert metrics.auroc(torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0, 2.5])) == 1
+    assert metrics.auroc(torch.tensor([1.0, 2.0]), torch.tensor([3.0])) == 0
+    assert metrics.auroc(torch.ones(5), torch.ones(3)) == 0.5

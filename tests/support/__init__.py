@@ -1,0 +1,1 @@
+"""What tests share: servers, browsers, small networks, hostile files and a crowd."""

@@ -1,0 +1,390 @@
+"""A run is followed to the letter of its recipe, and only by the pictures it may learn from."""
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from support import learner
+
+from cnn import UserError
+from cnn.__main__ import parser
+from cnn.cli.arguments import recipe_from_arguments
+from cnn.data import datasets
+from cnn.data.datasets import Split, Splits
+from cnn.evaluation import inference, metrics
+from cnn.models import architectures, checkpoints
+from cnn.training.config import OPTIMIZERS, Recipe, for_finetuning
+from cnn.training.finalize import finalize
+from cnn.training.loop import _batch, fit
+from cnn.training.state import TrainState, start
+
+STANDING_STILL = replace(learner.BRIEF, optimizer="sgd", learning_rate=1e-9, momentum=0.0)
+
+
+def _start(recipe: Recipe, splits: Splits | None = None) -> TrainState:
+    return start(recipe, splits or learner.few(), learner.CPU)
+
+
+def _followed(recipe: Recipe, splits: Splits | None = None) -> TrainState:
+    run = _start(recipe, splits)
+    for _ in fit(run):
+        pass
+    return run
+
+
+def _weights(network) -> torch.Tensor:
+    return torch.cat([tensor.flatten().double() for tensor in network.state_dict().values()])
+
+
+def _least() -> Splits:
+    return Splits(*(part[:100] for part in learner.few()))
+
+
+def _photographs(count: int = 20) -> Splits:
+    generator = torch.Generator().manual_seed(0)
+    shape = (count, 3, 32, 32)
+    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    return Splits(*[Split(images, torch.arange(count) % 10)] * 3)
+
+
+@pytest.fixture(scope="module")
+def finished():
+    return learner.finished()
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return learner.checkpoint()
+
+
+CHANGES = {
+    "dropout": {"model": "two-conv-dropout", "epochs": 1},
+    "augmentation": {"augmentation": ("warp", "elastic", "thickness", "shift"), "epochs": 1},
+    "average": {"average": 0.9, "epochs": 1, "optimizer": "sgd"},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_two_identical_runs_give_identical_weights(changes):
+    recipe = replace(learner.BRIEF, **changes)
+    first = _followed(recipe).answering
+    torch.rand(5)
+    again = _followed(recipe).answering
+    assert torch.equal(_weights(first), _weights(again))
+
+
+def test_another_seed_gives_another_network():
+    one, other = (_followed(replace(learner.BRIEF, epochs=0.2, seed=seed)) for seed in (0, 1))
+    assert not torch.allclose(_weights(one.network), _weights(other.network), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", architectures.MODELS)
+def test_every_network_learns_something_in_a_few_steps(name):
+    run = _start(replace(learner.BRIEF, model=name, epochs=2, batch_size=60), _least())
+    steps = list(fit(run))
+    assert steps[-1].step == steps[-1].steps == 4
+    assert steps[-1].train_loss != steps[0].train_loss
+    assert _weights(run.network).isfinite().all()
+
+
+def test_synthetic_digits_are_learnt_in_a_short_run(checkpoint):
+    assert checkpoint.card.test_accuracy >= 0.97
+    assert checkpoint.card.validation_accuracy >= 0.95
+    assert checkpoint.card.ece <= 0.05
+
+
+def test_loss_and_accuracy_are_means_over_the_whole_epoch():
+    """A network that stands still has the same loss wherever in the epoch it is measured.
+
+    48 does not divide 500: the last batch is shorter, and counts for less.
+    """
+    run = _start(replace(STANDING_STILL, batch_size=48, epochs=1))
+    run.precision = torch.float32
+    *_, last = fit(run)
+    train = run.splits.train
+    whole = metrics.compute_metrics(inference.logits(run.network, train.images), train.labels)
+    assert last.train_loss == pytest.approx(whole.loss, abs=1e-5)
+    assert last.train_accuracy == pytest.approx(whole.accuracy)
+
+
+def test_smoothed_labels_ask_a_little_of_every_class():
+    recipe = replace(STANDING_STILL, batch_size=500, epochs=1, label_smoothing=0.3)
+    run = _start(recipe)
+    run.precision = torch.float32
+    *_, last = fit(run)
+    train = run.splits.train
+    said = inference.logits(run.network, train.images).log_softmax(1)
+    asked = 0.7 * torch.nn.functional.one_hot(train.labels, 10) + 0.03
+    assert last.train_loss == pytest.approx(-(asked * said).sum(1).mean().item(), abs=1e-5)
+
+
+def test_every_epoch_begins_its_means_anew(finished):
+    _, reports = finished
+    ends = [report for report in reports if report.validation_loss is not None]
+    losses = [report.train_loss for report in ends]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_report_comes_after_the_first_step_and_at_the_end_of_every_epoch(finished):
+    run, reports = finished
+    assert reports[0].step == 1
+    measured = [report for report in reports if report.validation_loss is not None]
+    assert [report.step for report in measured] == [80, 160, 240]
+    assert [report.epoch for report in measured] == [1, 2, 3]
+    assert [entry["step"] for entry in run.history] == [80, 160, 240]
+    assert all(report.steps == 240 for report in reports)
+
+
+def test_reports_in_between_come_at_most_eight_a_second(finished):
+    _, reports = finished
+    for before, report in zip(reports, reports[1:], strict=False):
+        assert report.seconds > before.seconds
+        if report.validation_loss is None:
+            assert report.seconds - before.seconds >= 1 / 8
+
+
+def test_validation_is_measured_on_the_network_that_is_kept(finished):
+    run, reports = finished
+    watched = run.splits.validation
+    answers = inference.logits(run.answering, watched.images, quick=True)
+    measures = metrics.compute_metrics(answers, watched.labels)
+    assert reports[-1].validation_loss == pytest.approx(measures.loss, abs=1e-4)
+    assert reports[-1].validation_accuracy == pytest.approx(measures.accuracy)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(2, 20), (0.5, 5), (0.001, 1), (1.25, 12)])
+def test_epochs_may_be_fractions(epochs, steps):
+    assert _start(replace(learner.BRIEF, epochs=epochs)).steps == steps
+
+
+def test_what_the_reader_of_the_reports_does_takes_no_training_time():
+    run, idle = _start(replace(learner.BRIEF, epochs=0.5)), 0.0
+    prepared, begun = run.seconds, time.perf_counter()
+    for _ in fit(run):
+        waiting = time.perf_counter()
+        _photographs(1_000)
+        idle += time.perf_counter() - waiting
+    assert 0 < run.seconds - prepared <= time.perf_counter() - begun - idle
+
+
+def test_to_stop_early_keeps_what_was_learnt():
+    run = _start(learner.BRIEF)
+    before = _weights(run.network)
+    for _ in fit(run):
+        break
+    stopped = finalize(run)
+    assert run.step < run.steps
+    assert not torch.equal(_weights(stopped.network), before)
+    assert torch.equal(_weights(stopped.network), _weights(run.answering))
+    assert 0 <= stopped.card.test_accuracy <= 1
+
+
+def test_a_run_that_was_stopped_can_go_on_to_its_end():
+    run = _start(learner.BRIEF)
+    for _ in fit(run):
+        break
+    *_, last = fit(run)
+    assert last.step == last.steps == 20
+
+
+def test_validation_and_test_pictures_are_never_learnt_from():
+    few = learner.few()
+    upset = [Split(255 - part.images, (part.labels + 1) % 10) for part in few[1:]]
+    recipe = replace(learner.BRIEF, epochs=1)
+    one, other = (_followed(recipe, splits) for splits in (few, Splits(few.train, *upset)))
+    assert torch.equal(_weights(one.answering), _weights(other.answering))
+    assert one.history[-1]["validation_loss"] != other.history[-1]["validation_loss"]
+
+
+def test_temperature_and_threshold_are_not_chosen_on_the_test_set(checkpoint):
+    run, _ = learner.finished()
+    test = run.splits.test
+    splits = run.splits._replace(test=Split(255 - test.images, test.labels))
+    card = finalize(replace(run, splits=splits)).card
+    assert card.temperature == checkpoint.card.temperature
+    assert card.threshold == checkpoint.card.threshold
+    assert card.test_accuracy < checkpoint.card.test_accuracy
+
+
+def test_a_network_that_is_concluded_is_the_runs_no_longer():
+    run = _followed(replace(learner.BRIEF, epochs=0.2))
+    network = finalize(run).network
+    kept = _weights(network)
+    with torch.no_grad():
+        for parameter in run.network.parameters():
+            parameter.zero_()
+    assert torch.equal(_weights(network), kept)
+    assert all(parameter.requires_grad for parameter in run.network.parameters())
+
+
+def test_a_run_goes_on_from_finished_weights_and_is_soon_better():
+    run, origin = _start(learner.BRIEF), None
+    for _ in fit(run):
+        pass
+    origin = finalize(run)
+    before = _weights(origin.network)
+    recipe = replace(for_finetuning(learner.BRIEF), epochs=1)
+    more = start(recipe, learner.few(), learner.CPU, origin)
+    assert torch.equal(_weights(more.network), before)
+    *_, last = fit(more)
+    assert last.train_loss < run.history[-1]["train_loss"]
+    assert torch.equal(_weights(origin.network), before), "the finished network stays as it was"
+    card = finalize(more).card
+    assert card.seconds == origin.card.seconds + more.seconds
+    assert card.command.startswith(origin.card.command + " && ")
+    assert card.history[:-1] == origin.card.history
+    assert card.history[-1]["epoch"] == len(card.history)
+    assert card.history[-1]["seconds"] == pytest.approx(card.seconds)
+
+
+def test_whitened_filters_are_not_computed_anew_to_go_on():
+    recipe = Recipe(dataset="cifar10", model="quick-whitened", batch_size=20)
+    origin = finalize(_start(recipe, _photographs()))
+    more = start(recipe, _photographs(40), learner.CPU, origin)
+    assert torch.equal(more.network.whiten.weight, origin.network.whiten.weight)
+
+
+def test_weights_of_another_network_are_refused():
+    origin = finalize(_start(learner.BRIEF))
+    with pytest.raises(UserError, match="'two-conv'.* do not fit 'three-conv'"):
+        start(learner.RECIPE, learner.few(), learner.CPU, origin)
+
+
+def test_the_card_tells_how_the_network_came_about(finished, checkpoint):
+    run, reports = finished
+    card = checkpoint.card
+    assert Recipe(**card.recipe) == learner.RECIPE
+    assert card.parameters == architectures.count_parameters(checkpoint.network)
+    assert card.seconds == run.seconds == reports[-1].seconds
+    assert card.train_loss == reports[-1].train_loss
+    assert card.classes == datasets.SYNTHETIC.classes
+    assert card.test_accuracy_averaged is None
+    assert len(card.history) == 3
+    words = card.command.removeprefix("python -m cnn ").split()
+    assert recipe_from_arguments(parser().parse_args(words)) == learner.RECIPE
+
+
+def test_where_a_mirror_image_means_the_same_the_card_has_the_averaged_accuracy_too():
+    run = _start(Recipe(dataset="cifar10", model="two-conv", batch_size=20), _photographs())
+    assert 0 <= finalize(run).card.test_accuracy_averaged <= 1
+
+
+def test_a_batch_larger_than_the_set_says_how_many_there_are():
+    with pytest.raises(UserError, match="501 .* 500 pictures"):
+        _start(replace(learner.BRIEF, batch_size=501))
+
+
+def test_synthetic_digits_join_those_to_learn_from_and_no_others():
+    run = _start(replace(learner.BRIEF, dataset="mnist", synthetic=40))
+    few = learner.few()
+    assert len(run.splits.train) == 540
+    assert torch.equal(run.splits.train.images[:500], few.train.images)
+    assert torch.equal(run.splits.validation.images, few.validation.images)
+    assert torch.equal(run.splits.test.images, few.test.images)
+
+
+def test_a_picture_is_mirrored_in_every_other_epoch():
+    recipe = Recipe(dataset="cifar10", model="two-conv", batch_size=20, augmentation=("flip",))
+    run = _start(recipe, _photographs())
+    everything = torch.arange(20)
+    first, second, third = (_batch(run, everything, epoch)[0] for epoch in range(3))
+    assert torch.equal(second, first.flip(-1))
+    assert torch.equal(third, first)
+    mirrored = (first != run.splits.train.images.float() / 255).flatten(1).any(1)
+    assert 0 < mirrored.sum() < 20
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_what_to_choose():
+    growing = {"optimizer": "sgd", "learning_rate": 1_000.0, "weight_decay": 10.0}
+    with pytest.raises(UserError, match="(stopped being a number|exploded).*rate below 1000"):
+        _followed(replace(learner.BRIEF, **growing))
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_what_was_learnt_before_a_loss_exploded_is_kept(average):
+    run = _start(replace(learner.BRIEF, epochs=4, average=average))
+    with pytest.raises(UserError, match="stopped being a number"):
+        for progress in fit(run):
+            if progress.step == 20:
+                sound = _weights(run.answering)
+                with torch.no_grad():
+                    run.network.dense1.weight.fill_(torch.nan)
+    assert 0 < run.step <= 20
+    assert _weights(finalize(run).network).isfinite().all()
+    if run.step == 20:
+        assert torch.equal(_weights(run.answering), sound)
+
+
+def test_a_gradient_is_followed_no_further_than_its_clip():
+    recipe = replace(learner.BRIEF, optimizer="sgd", momentum=0.0, learning_rate=1.0, clip=1e-3)
+    run = _start(replace(recipe, batch_size=500, epochs=1))
+    before = _weights(run.network)
+    for _ in fit(run):
+        pass
+    assert (_weights(run.network) - before).norm().item() == pytest.approx(1e-3, rel=0.01)
+
+
+def test_patience_ends_a_run_that_no_longer_gets_better():
+    """Answers that are all wrong on the watched pictures: the better it learns, the worse."""
+    few = learner.few()
+    wrong = Split(few.validation.images, (few.validation.labels + 1) % 10)
+    run = _followed(replace(learner.BRIEF, epochs=9, patience=2), few._replace(validation=wrong))
+    assert len(run.history) == 3
+
+
+def test_without_an_average_the_network_itself_is_kept():
+    run = _start(learner.BRIEF)
+    assert run.answering is run.network
+
+
+def test_the_average_follows_the_weights_and_stays_among_those_it_has_seen():
+    run = _start(replace(learner.BRIEF, batch_size=100, epochs=8, average=0.5), _least())
+    visited = [_weights(run.network)]
+    for _ in fit(run):
+        visited.append(_weights(run.network))
+    seen = torch.stack(visited)
+    assert len(seen) == 9
+    average = _weights(run.answering)
+    assert (average >= seen.amin(0) - 1e-6).all() and (average <= seen.amax(0) + 1e-6).all()
+    distances = (seen - average).norm(dim=1)
+    assert distances[-1] > 0
+    assert distances.argmin() >= 5, "it has left the beginning behind"
+
+
+def test_a_run_follows_its_schedule():
+    run = _start(replace(learner.BRIEF, schedule="linear", batch_size=100, epochs=10), _least())
+    rates = [report.learning_rate / run.recipe.learning_rate for report in fit(run)]
+    assert rates == pytest.approx([0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_gets_better_at_what_it_sees(optimizer):
+    run = _start(replace(learner.BRIEF, optimizer=optimizer, learning_rate=2e-3, epochs=2))
+    reports = list(fit(run))
+    assert reports[-1].train_loss < reports[0].train_loss
+
+
+@pytest.fixture
+def teacher(checkpoint, tmp_path) -> str:
+    path = tmp_path / "teacher.safetensors"
+    checkpoints.save(path, checkpoint)
+    return str(path)
+
+
+def test_a_pupil_learns_from_its_teacher_what_its_labels_hide(teacher):
+    train, validation, test = learner.few()
+    mislabelled = Splits(Split(train.images, train.labels.roll(1)), validation, test)
+    recipe = replace(learner.BRIEF, epochs=4)
+    alone, taught = (
+        _followed(replace(recipe, teacher=name), mislabelled).history[-1]["validation_accuracy"]
+        for name in (None, teacher)
+    )
+    assert alone < 0.4 < 0.7 < taught
+
+
+def test_a_teacher_of_other_pictures_is_refused(teacher):
+    recipe = replace(learner.BRIEF, dataset="cifar10", augmentation=(), teacher=teacher)
+    with pytest.raises(UserError, match="cannot teach"):
+        _start(recipe, _photographs(60))

@@ -1,0 +1,102 @@
+"""Many runs are compared fairly, go on where they were left, and one bad one ends none."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from support import learner
+
+from cnn import UserError
+from cnn.__main__ import main
+from cnn.data import datasets
+from cnn.training import sweep
+from cnn.training.config import Recipe
+
+BASE = Recipe(dataset="synthetic", model="two-conv", epochs=0.01, batch_size=50)
+
+
+def test_words_become_values_of_their_fields():
+    words = ["learning-rate=0.1,0.2", "augmentation=,warp+shift", "epochs=1..3", "default=true"]
+    assert sweep.parse_space(words) == {
+        "learning_rate": [0.1, 0.2],
+        "augmentation": [(), ("warp", "shift")],
+        "epochs": (1.0, 3.0),
+        "default": [True],
+    }
+
+
+@pytest.mark.parametrize("word", ["colour=red", "epochs=many", "epochs", "default=perhaps"])
+def test_words_that_are_no_field_and_value_are_named(word):
+    with pytest.raises(UserError, match="Choose"):
+        sweep.parse_space([word])
+
+
+def test_a_grid_holds_every_combination():
+    found = sweep.grid_search(BASE, {"learning_rate": [0.1, 0.2], "batch_size": [10, 20, 30]})
+    assert len({recipe for _, recipe in found}) == 6
+    assert all(recipe == replace(BASE, **one) for one, recipe in found)
+    with pytest.raises(UserError, match="--random"):
+        sweep.grid_search(BASE, {"learning_rate": (0.1, 0.2)})
+
+
+def test_a_sample_stays_within_its_ranges_and_is_the_same_again():
+    varied = {"learning_rate": (1e-4, 1.0), "batch_size": (10, 100), "momentum": [0.8, 0.9]}
+    drawn = [recipe for _, recipe in sweep.random_search(BASE, varied, 200)]
+    assert drawn == [recipe for _, recipe in sweep.random_search(BASE, varied, 200)]
+    assert all(1e-4 <= one.learning_rate <= 1 and 10 <= one.batch_size <= 100 for one in drawn)
+    assert 70 < sum(one.learning_rate < 0.01 for one in drawn) < 130, "evenly by the logarithm"
+
+
+def test_every_picture_is_watched_in_one_fold_and_learnt_from_in_all_others():
+    few = learner.few()
+    folds = [datasets.fold(few, number, 3) for number in range(3)]
+    everything = torch.cat([few.train.images, few.validation.images])
+    watched = torch.cat([fold.validation.images for fold in folds])
+    assert _sorted(watched) == _sorted(everything)
+    counts = torch.stack([fold.validation.labels.bincount() for fold in folds])
+    assert (counts.amax(0) - counts.amin(0)).max() <= 1
+    for fold in folds:
+        both = torch.cat([fold.train.images, fold.validation.images])
+        assert _sorted(both) == _sorted(everything)
+        assert fold.test is few.test
+
+
+def _sorted(images: torch.Tensor) -> list[bytes]:
+    return sorted(image.numpy().tobytes() for image in images)
+
+
+def test_a_sweep_survives_a_bad_run_and_goes_on_where_it_was_left(tmp_path, capsys):
+    table = tmp_path / "sweep.csv"
+    words = ["sweep", "--dataset", "synthetic", "--model", "two-conv", "--batch-size", "50"]
+    words += ["--optimizer", "sgd", "--weight-decay", "10", "--epochs", "0.05"]
+    words += ["--vary", "learning-rate=0.01,1000", "--folds", "2", "--output", str(table), "--json"]
+    assert main(words) == 0
+    *_, summary = first = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    runs = [line for line in first if line["event"] == "run"]
+    assert sorted(bool(run["fault"]) for run in runs) == [False, False, True, True]
+    assert summary["learning_rate"] == "0.01" and summary["runs"] == 2
+    accuracies = [float(run["validation_accuracy"]) for run in runs if not run["fault"]]
+    assert summary["validation_accuracy"] == pytest.approx(sum(accuracies) / 2)
+    with table.open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+    assert main([*words[:-1], "--vary", "learning-rate=0.01"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2, "nothing is done twice"
+    assert "0.01" in out[1] and "±" in out[1]
+
+
+@pytest.mark.parametrize("flag", ["--seeds=0", "--processes=-1", "--random=0", "--folds=1"])
+def test_numbers_that_make_no_sweep_are_refused(flag, tmp_path, capsys):
+    table = tmp_path / "sweep.csv"
+    assert main(["sweep", "--vary", "epochs=1", flag, "--output", str(table)]) == 2
+    assert "Choose" in capsys.readouterr().err and not table.exists()
+
+
+def test_a_table_of_another_sweep_is_left_as_it_was(tmp_path):
+    (tmp_path / "other.csv").write_text("name,value\n")
+    trials = sweep.trials(sweep.grid_search(BASE, {"epochs": [1.0]}), seeds=1, folds=0)
+    with pytest.raises(UserError, match="another sweep"):
+        next(sweep.run(trials, tmp_path / "other.csv", processes=1))
+    assert (tmp_path / "other.csv").read_text() == "name,value\n"

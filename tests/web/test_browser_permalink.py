@@ -1,0 +1,80 @@
+"""A link to what one sees, copied and opened in a real browser."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from cnn.data import strokes, synthetic
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+SEVEN = strokes.encode(synthetic.example(7))
+
+
+@pytest.fixture
+def open_link(browser, address):
+    contexts = []
+
+    def open_link(query, **options):
+        contexts.append(browser.new_context(reduced_motion="reduce", **options))
+        page = contexts[-1].new_page()
+        page.goto(f"{address}/?{query}")
+        return page
+
+    yield open_link
+    for context in contexts:
+        context.close()
+
+
+def test_a_link_opens_its_tab_with_its_network_and_its_drawing(open_link):
+    page = open_link(f"tab=inside&network=mnist-three-conv&drawing={SEVEN}")
+    expect(page.locator(".glance:visible .label")).to_have_text("7")
+    expect(page.locator(".inside .choice input").first).to_have_value("mnist-three-conv")
+    page.get_by_role("tab", name="Draw").click()
+    expect(page.locator(".headline .label").first).to_have_text("7")
+    expect(page.locator(".source").first).to_contain_text("three-conv")
+
+
+def test_a_copied_link_leads_another_visitor_to_the_same(open_link):
+    page = open_link("tab=draw", permissions=["clipboard-read", "clipboard-write"])
+    expect(page.locator(".headline .label").first).to_have_text("3")
+    page.keyboard.press("5")
+    expect(page.locator(".headline .label").first).to_have_text("5")
+    page.get_by_role("tab", name="Probabilities").click()
+    expect(page.locator(".beliefs").first).to_be_visible()
+    page.get_by_role("button", name="Copy a link").click()
+    status = page.locator(".share [role=status]")
+    expect(status).to_have_text("Copied.")
+    expect(status).to_have_text("")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.url
+    asked = parse_qs(urlsplit(copied).query)
+    assert asked["tab"] == ["probabilities"]
+    other = open_link(urlsplit(copied).query)
+    expect(other.locator(".by-hand .best th")).to_have_text("5")
+
+
+def test_what_a_link_cannot_hold_is_told_when_it_is_copied(open_link):
+    page = open_link("tab=photo", permissions=["clipboard-write"])
+    page.locator("#examples img").first.click()
+    expect(page.locator(".headline:visible .label")).not_to_be_empty()
+    page.get_by_role("button", name="Copy a link").click()
+    expect(page.locator(".share [role=status]")).to_have_text("Copied, without the picture.")
+
+
+def test_a_link_that_is_not_whole_says_so_and_the_page_goes_on(open_link):
+    page = open_link("tab=nowhere&drawing=abc")
+    expect(page.get_by_text("not whole")).to_be_visible()
+    expect(page.locator(".headline .label").first).to_have_text("3")
+
+
+def test_a_link_to_a_network_that_is_gone_still_opens_its_tab_and_drawing(open_link):
+    page = open_link(f"tab=inside&network=gone&drawing={SEVEN}")
+    expect(page.get_by_text("network of this link is not")).to_be_visible()
+    expect(page.locator(".glance:visible .label")).to_have_text("7")
+
+
+def test_a_link_cannot_bring_markup_to_the_page(open_link):
+    page = open_link("network=%3Cimg%20src%3Dx%20id%3Devil%3E&tab=inside")
+    expect(page.get_by_text("network of this link is not")).to_be_visible()
+    assert page.locator("#evil").count() == 0
