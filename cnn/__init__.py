@@ -12,7 +12,7 @@ that package to the right of it:
     interpret       top_activations  attribution  trace  arithmetic  layers
     evaluation      report  prediction  metrics  inference
     models          onnx  checkpoints  architectures  layers
-    data            ood  augmentation  photos  drawings  datasets  synthetic  strokes  downloads
+    data            ood  outliers  augmentation  photos  drawings  datasets  synthetic  strokes  downloads
     files
     hardware
     settings

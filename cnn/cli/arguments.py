@@ -49,12 +49,10 @@ def recipe_from_arguments(
 ) -> Recipe:
     """The recipe that the words ask for; of a network to go on from, its own in smaller steps."""
     given = {
-        field.name: getattr(arguments, field.name)
+        field.name: _as_tuple(getattr(arguments, field.name))
         for field in dataclasses.fields(Recipe)
         if hasattr(arguments, field.name)
     }
-    if "augmentation" in given:
-        given["augmentation"] = tuple(given["augmentation"])
     if arguments.preset:
         start = preset(arguments.preset)
     elif origin:
@@ -62,6 +60,10 @@ def recipe_from_arguments(
     else:
         start = Recipe()
     return dataclasses.replace(start, **given)
+
+
+def _as_tuple(value):
+    return tuple(value) if isinstance(value, list) else value
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -159,6 +159,112 @@ def camera(images: Tensor, generator: Generator) -> Tensor:
     return images
 
 
+def zoom(images: Tensor, generator: Generator) -> Tensor:
+    """Crop each image to 0.6 of its side or shrink it to half, and rotate it by up to 12 degrees.
+
+    What lies outside becomes a reflection, a continued edge, white, black or one colour.
+    """
+    count, channels = images.shape[:2]
+    side = _uniform(math.log(0.6), math.log(2), (count,), generator).exp()
+    aspect = _uniform(-0.25, 0.25, (count,), generator).exp()
+    angle = torch.randn((count,), generator=generator).clamp(-2, 2) * (math.pi / 30)
+    half = torch.stack([side * aspect, side / aspect], 1)
+    middle = _uniform(-1, 1, (count, 2), generator) * (1 - half).abs() * 0.9
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
+    grid = functional.affine_grid(
+        torch.cat([turn * half.unsqueeze(1), middle.unsqueeze(2)], 2),
+        list(images.shape),
+        align_corners=False,
+    )
+    inside = (grid.abs() <= 1).all(-1).unsqueeze(1).to(images.device)
+    fine = (side < 1.4).view(-1, 1, 1, 1).to(images.device)
+    source = torch.where(fine, images, _smoothed(images))
+    reflected = _resample(source, grid, outside="reflection")
+    continued = _resample(source, grid, outside="border")
+    paint = torch.rand((count, channels, 1, 1), generator=generator)
+    kind = torch.randint(0, 10, (count, 1, 1, 1), generator=generator)
+    paint = torch.where(kind < 7, torch.ones(1), paint)
+    paint = torch.where(kind == 7, torch.zeros(1), paint).to(images)
+    plain = torch.where(inside, continued, paint)
+    kind = kind.to(images.device)
+    filled = torch.where(kind < 3, reflected, continued)
+    return torch.where(kind < 5, filled, plain)
+
+
+def _smoothed(images: Tensor) -> Tensor:
+    return functional.avg_pool2d(functional.pad(images, (1,) * 4, mode="replicate"), 3, stride=1)
+
+
+def exposure(images: Tensor, generator: Generator) -> Tensor:
+    """Darken each image, to a tenth of its pixel values at most, and add a sensor's noise."""
+    shape = (len(images), 1, 1, 1)
+    gain = _uniform(math.log(0.1), 0, shape, generator).exp().to(images)
+    noise = torch.randn(images.shape, generator=generator).to(images)
+    amount = _uniform(0, 0.008, shape, generator).to(images)
+    dark = images * gain + noise * amount
+    return dark.mul(255).round().div(255).clamp(0, 1)
+
+
+def color_cast(images: Tensor, generator: Generator) -> Tensor:
+    """Multiply each channel by 0.7 to 1.4; turn a third of the images grey instead."""
+    count, channels = images.shape[:2]
+    gain = _uniform(math.log(0.7), math.log(1.4), (count, channels, 1, 1), generator).exp()
+    grey = torch.rand((count, 1, 1, 1), generator=generator) < 1 / 3
+    mean = images.mean(1, keepdim=True).expand_as(images)
+    return torch.where(grey.to(images.device), mean, (images * gain.to(images)).clamp(0, 1))
+
+
+def contrast(images: Tensor, generator: Generator) -> Tensor:
+    """Change each image's contrast by up to a half, and its gamma from 0.6 to 1.7."""
+    shape = (len(images), 1, 1, 1)
+    gamma = _uniform(math.log(0.6), math.log(1.7), shape, generator).exp().to(images)
+    amount = _uniform(0.5, 1.5, shape, generator).to(images)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return torch.lerp(mean.expand_as(images), images, amount).clamp(0, 1) ** gamma
+
+
+def sharpness(images: Tensor, generator: Generator) -> Tensor:
+    """Sharpen or soften each image, as other filters for downscaling do."""
+    amount = _uniform(-1, 1.5, (len(images), 1, 1, 1), generator).to(images)
+    soft = _smoothed(images)
+    return (soft + (1 + amount) * (images - soft)).clamp(0, 1)
+
+
+def downscale(images: Tensor, generator: Generator) -> Tensor:
+    """Bring all images to 12 to 28 pixels a side and back, by one of several filters."""
+    side = images.shape[-1]
+    small = int(torch.randint(12, 29, (), generator=generator))
+    down = ("area", "bilinear", "nearest")[int(torch.randint(0, 3, (), generator=generator))]
+    up = ("nearest", "bilinear", "bicubic")[int(torch.randint(0, 3, (), generator=generator))]
+    images = functional.interpolate(images, small, mode=down)
+    return functional.interpolate(images, side, mode=up).clamp(0, 1)
+
+
+def photo(images: Tensor, generator: Generator) -> Tensor:
+    """Give half of the images what real photographs have and CIFAR-10 has not.
+
+    Objects small in the frame, hard crops, borders, other downscaling, colour casts, JPEG's
+    artefacts and little light, several of them at once.
+    """
+    images = images.contiguous().clone()
+    untouched = torch.rand(len(images), generator=generator) < 1 / 2
+    for change, share in (
+        (zoom, 0.4),
+        (downscale, 0.1),
+        (blur, 0.1),
+        (sharpness, 0.15),
+        (contrast, 0.2),
+        (color, 0.2),
+        (color_cast, 0.25),
+        (compress, 0.15),
+        (exposure, 0.2),
+    ):
+        chosen = (torch.rand(len(images), generator=generator) < share) & ~untouched
+        if chosen.any():
+            images[chosen] = change(images[chosen], generator)
+    return images
+
+
 AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "shift": shift,
     "nudge": nudge,
@@ -168,4 +274,5 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "thickness": thickness,
     "color": color,
     "camera": camera,
+    "photo": photo,
 }

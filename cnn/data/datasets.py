@@ -129,7 +129,7 @@ CIFAR10 = Dataset(
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
     mirrored=True,
-    augmentations=("flip", "shift", "nudge", "cutout", "color", "camera"),
+    augmentations=("flip", "shift", "nudge", "cutout", "color", "camera", "photo"),
     pictures=50_000,
     archives=((_CIFAR10.filename, _CIFAR10.tgz_md5, (_CIFAR10.url,)),),
     files="cifar-10-batches-py/data_batch_1 to 5 and test_batch",
@@ -181,10 +181,10 @@ def load(
     each class and the same ones every time: by default a tenth of the set, 5,000 at the most.
     A `UserError` says which files to put where when there are none and no network either.
     """
-    return _split(dataset, *_read_or_fail(dataset, loading or _report_progress), held_out)
+    return _split(dataset, *load_unsplit(dataset, loading), held_out)
 
 
-_cached: dict[tuple[str, Path], list[Split]] = {}
+_cached: dict[tuple[str, Path], tuple[Split, Split]] = {}
 
 
 def load_cached(
@@ -195,13 +195,17 @@ def load_cached(
     """The same as `load`, of pictures that are read once and stay in memory: 0.2 GB at most."""
     place = dataset.name, folder()
     if place not in _cached:
-        _cached[place] = _read_or_fail(dataset, loading or _report_progress)
+        _cached[place] = load_unsplit(dataset, loading)
     return _split(dataset, *_cached[place], held_out)
 
 
-def _read_or_fail(dataset: Dataset, loading: Callable[[float], object]) -> list[Split]:
+def load_unsplit(
+    dataset: Dataset, loading: Callable[[float], object] | None = None
+) -> tuple[Split, Split]:
+    """The training images, none of them held out, and the test images; otherwise as `load`."""
     try:
-        return _read(dataset, loading)
+        train, test = _read(dataset, loading or _report_progress)
+        return train, test
     except READ_ERRORS as fault:
         raise UserError(
             f"{dataset.title} could neither be read from {str(folder())!r} nor downloaded. "

@@ -67,6 +67,12 @@ class Recipe:
     teacher: str | None = _field(
         None, "a checkpoint whose shares for all classes are learnt beside the labels"
     )
+    outliers: tuple[str, ...] = _field(
+        (), "images of other things, to be given equal probabilities: cifar100, or .npz files"
+    )
+    outlier_weight: float = _field(
+        0.5, "weight of the outliers' loss beside that of the images", within=(0, 100)
+    )
     average: float = _field(
         0.0, "decay, a step, of the running mean of the weights; 0 for none", within=(0, 0.99999)
     )
@@ -138,10 +144,14 @@ def for_finetuning(recipe: Recipe) -> Recipe:
     """The recipe to go on with from finished weights: the same, with smaller steps.
 
     A fifth of the learning rate, on its schedule from the beginning, other random numbers, and
-    no teacher, who may not be there.
+    neither teacher nor outliers, which may not be there.
     """
     return replace(
-        recipe, learning_rate=recipe.learning_rate / 5, seed=recipe.seed + 1, teacher=None
+        recipe,
+        learning_rate=recipe.learning_rate / 5,
+        seed=recipe.seed + 1,
+        teacher=None,
+        outliers=(),
     )
 
 
@@ -152,7 +162,12 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         raise UserError(
             f"No recipe has the field {min(unknown)!r}. Use a checkpoint of this program."
         )
-    return Recipe(**values | {"augmentation": tuple(values.get("augmentation", ()))})
+    return Recipe(
+        **{
+            name: tuple(value) if field_type(name) is tuple else value
+            for name, value in values.items()
+        }
+    )
 
 
 def to_args(recipe: Recipe) -> list[str]:

@@ -46,7 +46,7 @@ def fit(run: TrainState) -> Iterator[Progress]:
         order = torch.randperm(len(run.splits.train), generator=run.generator)[run.share]
         for chosen in order.split(run.batch_size):
             images, labels = _batch(run, chosen, epoch)
-            losses, hits = _step(run, images, labels)
+            losses, hits = _step(run, images, labels, _outlier_batch(run))
             loss, right, seen = loss + losses, right + hits, seen + len(labels)
             run.step += 1
             done = run.step == steps or seen == len(order)
@@ -67,26 +67,49 @@ def _should_stop_early(run: TrainState) -> bool:
 
 def _batch(run: TrainState, chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
     images, labels = run.splits.train[chosen]
+    mirrored = run.mirrored[chosen] ^ bool(epoch % 2)
+    return _augment(run, images, mirrored), labels.to(run.device)
+
+
+def _outlier_batch(run: TrainState) -> Tensor | None:
+    """Half as many outliers as a batch has images, augmented like them."""
+    if run.outliers is None:
+        return None
+    size = run.recipe.batch_size // 2
+    drawn = torch.randint(len(run.outliers), (size,), generator=run.generator)
+    drawn = drawn[run.share.start :: run.share.step]
+    mirrored = torch.rand(len(drawn), generator=run.generator) < 0.5
+    return _augment(run, run.outliers[drawn], mirrored)
+
+
+def _augment(run: TrainState, images: Tensor, mirrored: Tensor) -> Tensor:
     images = inference.to_float(images, run.device)
     for name in run.recipe.augmentation:
         if name == FLIP:
-            mirrored = run.mirrored[chosen] ^ bool(epoch % 2)
             images = augmentation.flip(images, mirrored.to(run.device))
         else:
             images = augmentation.AUGMENTATIONS[name](images, run.generator)
-    return images, labels.to(run.device)
+    return images
 
 
-def _step(run: TrainState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of the optimizer: the summed loss of the batch and how many it had right."""
+def _step(
+    run: TrainState, images: Tensor, labels: Tensor, outliers: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """One step of the optimizer: the summed cross entropy of the images and how many are right.
+
+    Label smoothing, a teacher and outliers change what is learnt and not what is reported.
+    """
     for group in run.optimizer.param_groups:
         group["lr"] = group["highest"] * optimizers.lr_factor(run.recipe, run.step / run.steps)
     low = run.precision != torch.float32
     with torch.autocast(run.device.type, run.precision, enabled=low):
-        logits = run.network(images).float()
+        inputs = images if outliers is None else torch.cat([images, outliers])
+        logits, outlier_logits = run.network(inputs).float().tensor_split([len(images)])
         loss = functional.cross_entropy(logits, labels, label_smoothing=run.recipe.label_smoothing)
         if run.teacher:
             loss = torch.lerp(loss, _distillation_loss(run.teacher, images, logits), DISTILL_WEIGHT)
+        if outliers is not None:
+            loss = loss + run.recipe.outlier_weight * _outlier_loss(outlier_logits)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if run.recipe.clip:
@@ -94,7 +117,18 @@ def _step(run: TrainState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tens
     run.optimizer.step()
     if run.recipe.average:
         _update_ema(run)
-    return loss.detach() * len(labels), (logits.argmax(1) == labels).sum()
+    logits = logits.detach()
+    cross_entropy = functional.cross_entropy(logits, labels, reduction="sum")
+    return cross_entropy, (logits.argmax(1) == labels).sum()
+
+
+def _outlier_loss(logits: Tensor) -> Tensor:
+    """Cross entropy between the probabilities of outliers and equal ones for all classes.
+
+    D. Hendrycks, M. Mazeika and T. Dietterich, "Deep anomaly detection with outlier exposure"
+    (2019).
+    """
+    return -logits.log_softmax(1).mean()
 
 
 def _distillation_loss(teacher: nn.Sequential, images: Tensor, logits: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cnn import UserError, hardware
-from cnn.data import datasets, synthetic
+from cnn.data import datasets, outliers, synthetic
 from cnn.data.datasets import Split, Splits
 from cnn.evaluation import inference
 from cnn.models import architectures, checkpoints
@@ -52,7 +52,8 @@ class TrainState:
     network that the run began with, where it did not begin with nothing. `share` and
     `batch_size` are what this process has of the pictures and of each batch: all of it, unless
     `distributed.spread` says otherwise. `sound` holds the weights of the step with the lowest
-    reported loss, to go back to. `teacher` is the network of the recipe's teacher.
+    reported loss, to go back to. `teacher` is the network of the recipe's teacher, `outliers`
+    the images of other things, uint8 (N, C, H, W).
     """
 
     recipe: Recipe
@@ -71,6 +72,7 @@ class TrainState:
     history: list[dict[str, float]] = field(default_factory=list)
     origin: ModelCard | None = None
     teacher: nn.Sequential | None = None
+    outliers: Tensor | None = None
     sound: tuple[float, int, dict[str, Tensor]] = (math.inf, 0, {})
 
     @property
@@ -132,6 +134,7 @@ def start(
         seconds=prepared,
         origin=origin and origin.card,
         teacher=_teacher(recipe, device) if recipe.teacher else None,
+        outliers=outliers.load(recipe.outliers, dataset).train if recipe.outliers else None,
     )
 
 

@@ -30,6 +30,8 @@ EVERY_FIELD = Recipe(
     schedule="one-cycle",
     augmentation=("warp", "thickness"),
     teacher="teacher.safetensors",
+    outliers=("cifar100", "more.npz"),
+    outlier_weight=0.7,
     default=True,
     **{field.name: _within(field) for field in FIELDS if field.metadata["within"]},
 )

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from support import learner
@@ -108,15 +109,56 @@ def test_loss_and_accuracy_are_means_over_the_whole_epoch():
     assert last.train_accuracy == pytest.approx(whole.accuracy)
 
 
-def test_smoothed_labels_ask_a_little_of_every_class():
-    recipe = replace(STANDING_STILL, batch_size=500, epochs=1, label_smoothing=0.3)
-    run = _start(recipe)
+@pytest.mark.parametrize("option", [{"label_smoothing": 0.3}, {"outliers": ("letters.npz",)}])
+def test_the_reported_loss_is_the_plain_cross_entropy_of_the_images(option, outliers):
+    run = _start(replace(STANDING_STILL, batch_size=500, epochs=1, **option))
     run.precision = torch.float32
     *_, last = fit(run)
     train = run.splits.train
-    said = inference.logits(run.network, train.images).log_softmax(1)
-    asked = 0.7 * torch.nn.functional.one_hot(train.labels, 10) + 0.03
-    assert last.train_loss == pytest.approx(-(asked * said).sum(1).mean().item(), abs=1e-5)
+    whole = metrics.compute_metrics(inference.logits(run.network, train.images), train.labels)
+    assert last.train_loss == pytest.approx(whole.loss, abs=1e-5)
+
+
+def test_smoothed_labels_leave_a_network_less_confident():
+    def confidence(label_smoothing: float) -> float:
+        run = _start(replace(learner.BRIEF, epochs=4, label_smoothing=label_smoothing))
+        list(fit(run))
+        answers = inference.logits(run.network, run.splits.train.images)
+        return answers.softmax(1).amax(1).mean().item()
+
+    assert confidence(0.5) < confidence(0.0) - 0.1
+
+
+@pytest.fixture
+def outliers(tmp_path, monkeypatch):
+    """A folder with letters.npz, 200 upright bars, which are no digits."""
+    images = np.zeros((200, 1, 28, 28), np.uint8)
+    for number, image in enumerate(images):
+        image[0, :, number % 28] = 255
+    np.savez(tmp_path / "letters.npz", images=images)
+    monkeypatch.chdir(tmp_path)
+    return torch.from_numpy(images)
+
+
+def test_a_network_that_has_seen_outliers_is_unsure_about_them(outliers):
+    def confidence(names: tuple[str, ...]) -> float:
+        run = _start(replace(learner.BRIEF, epochs=4, outliers=names))
+        list(fit(run))
+        return inference.logits(run.network, outliers).softmax(1).amax(1).mean().item()
+
+    assert confidence(("letters.npz",)) < 0.2
+    assert confidence(()) > 0.3
+
+
+def test_a_run_with_outliers_is_repeated_to_the_bit(outliers):
+    recipe = replace(learner.BRIEF, epochs=1, outliers=("letters.npz",))
+    first, second = _start(recipe), _start(recipe)
+    for run in (first, second):
+        list(fit(run))
+    weights = zip(
+        first.network.state_dict().values(), second.network.state_dict().values(), strict=True
+    )
+    assert all(torch.equal(*pair) for pair in weights)
 
 
 def test_every_epoch_begins_its_means_anew(finished):
