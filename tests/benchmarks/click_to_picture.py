@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
 from support.server import running_app  # noqa: E402
 from support.visitor import start_browser  # noqa: E402
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 # What is clicked, by the text of a tab or label or as a selector, and the picture that follows.
 CLICKS = {

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cnn.data import strokes
-from cnn.data.drawings import digit_from_strokes
-from cnn.evaluation import inference, metrics
-from cnn.models import checkpoints
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+from cnn.data import strokes  # noqa: E402
+from cnn.data.drawings import digit_from_strokes  # noqa: E402
+from cnn.evaluation import inference, metrics  # noqa: E402
+from cnn.models import checkpoints  # noqa: E402
 
 
 def drawings(path: Path) -> tuple[list[list[np.ndarray]], torch.Tensor]:

@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-from support.server import running_app  # noqa: E402
-from support.visitor import start_browser  # noqa: E402
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+from support.server import running_app  # noqa: E402
+from support.visitor import start_browser  # noqa: E402
 
 START_GOAL = 10  # seconds
 USABLE_GOAL = 2

@@ -15,10 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
 from support.crowd import Asked, Page, Visitor, draw, photograph, show, train  # noqa: E402
 from support.server import running_app  # noqa: E402
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 DRAWING = 100
 PHOTOS_A_SECOND = 20

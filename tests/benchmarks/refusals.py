@@ -12,13 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
 from support.hostile import FILES, HARMLESS  # noqa: E402
 
-from cnn import UserError
-from cnn.data.photos import open_photo
-from cnn.models import checkpoints
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+from cnn import UserError  # noqa: E402
+from cnn.data.photos import open_photo  # noqa: E402
+from cnn.models import checkpoints  # noqa: E402
 
 SECONDS_GOAL = 0.2
 MEGABYTES_GOAL = 50

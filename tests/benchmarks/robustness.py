@@ -11,12 +11,15 @@ import argparse
 import sys
 from pathlib import Path
 
-import corruptions
 import torch
 
-from cnn.data import datasets
-from cnn.evaluation import inference, metrics
-from cnn.models import checkpoints
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+import corruptions  # noqa: E402
+
+from cnn.data import datasets  # noqa: E402
+from cnn.evaluation import inference, metrics  # noqa: E402
+from cnn.models import checkpoints  # noqa: E402
 
 
 def main() -> int:

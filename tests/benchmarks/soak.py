@@ -16,10 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
 from support.crowd import DIGITS, Asked, Page, Visitor, look, photograph, show  # noqa: E402
 from support.server import process  # noqa: E402
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 VISITORS = 20
 STAY = 50  # events

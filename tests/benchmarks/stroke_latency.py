@@ -24,13 +24,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
 from support import crowd  # noqa: E402
 from support.server import running_app  # noqa: E402
 from support.visitor import on_pad, start_browser  # noqa: E402
 
-from cnn.data import synthetic
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+from cnn.data import synthetic  # noqa: E402
 
 GOALS = 25, 60  # ms: median and 95th percentile
 GOALS_TOGETHER = 40, 100  # with others, or with somebody training

@@ -24,17 +24,17 @@ from unittest.mock import patch
 
 import torch
 
-from cnn import hardware
-from cnn.data import datasets
-from cnn.data.datasets import Splits
-from cnn.evaluation import inference, metrics
-from cnn.training import loop
-from cnn.training.config import Recipe
-from cnn.training.loop import fit
-from cnn.training.presets import preset
-from cnn.training.state import start
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from cnn import hardware  # noqa: E402
+from cnn.data import datasets  # noqa: E402
+from cnn.data.datasets import Splits  # noqa: E402
+from cnn.evaluation import inference, metrics  # noqa: E402
+from cnn.training import loop  # noqa: E402
+from cnn.training.config import Recipe  # noqa: E402
+from cnn.training.loop import fit  # noqa: E402
+from cnn.training.presets import preset  # noqa: E402
+from cnn.training.state import start  # noqa: E402
 
 STEPS_LOOKED_AT = 40
 
