@@ -279,6 +279,22 @@ def test_what_was_done_to_a_photo_is_told_in_a_sentence(tmp_path):
     )
 
 
+def test_a_dark_photo_is_brightened_and_the_sentence_says_so():
+    bright = Image.effect_mandelbrot((64, 64), (-2, -1, 1, 1), 50).convert("RGB")
+    bright.putpixel((0, 0), (255, 255, 255))
+    bright.paste((255, 255, 255), (0, 0, 64, 4))
+    dark = bright.point(lambda value: value // 4)
+    views = views_from_photo(dark, CIFAR10)
+    assert views == pytest.approx(0.8 * views_from_photo(bright, CIFAR10), abs=0.02)
+    assert "brightened 3.2 times" in describe_photo(dark, CIFAR10)
+    assert "brightened" not in describe_photo(bright, CIFAR10)
+
+
+def test_a_black_photo_stays_black():
+    views = views_from_photo(Image.new("RGB", (40, 30)), CIFAR10)
+    assert not views.any()
+
+
 # The pictures that come with the page
 
 ASSETS = Path(__file__).parents[2] / "assets"
