@@ -6,7 +6,7 @@ that package to the right of it:
     __main__
     cli             train  sweep  predict  export  evaluate  arguments
     web             app  tabs  permalink  components  session  server
-    jobs            queue  worker  job  session
+    jobs            queue  worker  job  messages  session
     training        sweep distributed resume logging finalize loop state optimizers presets config
     plots           charts  grids  colormaps
     interpret       top_activations  attribution  trace  arithmetic  layers

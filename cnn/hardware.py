@@ -1,20 +1,18 @@
-"""What this machine can do: which device, which precision, how many cores. Measured or asked."""
+"""What this machine offers: its devices, number formats, cores and memory."""
 
 import contextlib
-import functools
 import os
 import platform
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from cnn.settings import env_float
+from cnn import settings
 
 
 def device() -> torch.device:
-    """The fastest device there is: a CUDA GPU, Apple's, or the CPU."""
+    """Return the fastest device: a CUDA GPU, Apple's GPU, or the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -23,15 +21,15 @@ def device() -> torch.device:
 
 
 def cpu_count() -> int:
-    """Cores this process may use: the host's `CPU_CORES`, else its container's share."""
+    """Return the cores this process may use: `CPU_CORES`, else what its container grants."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, int(env_float("CPU_CORES", min(allowed or 1, _container_quota()))))
+    return max(1, int(settings.cpu_cores() or min(allowed or 1, _container_quota())))
 
 
 def memory_limit() -> int:
-    """Bytes of memory this process may use: what its container grants, else the machine's.
+    """Return the bytes of memory this process may use: its container's limit, else the machine's.
 
-    Where the system does not tell, as on Windows, it is an AttributeError.
+    Raises AttributeError where the system does not say, as on Windows.
     """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
@@ -41,7 +39,7 @@ def memory_limit() -> int:
 
 
 def _container_quota() -> int:
-    """Cores granted by the control group (cgroup v2), rounded up; 1024 where none is set."""
+    """Return the cores granted by the control group (cgroup v2), rounded up; 1024 if unlimited."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return -(-int(quota) // int(period))
@@ -51,7 +49,7 @@ def _container_quota() -> int:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with so many threads inside; a page gives one to an answer, more to a training."""
+    """Compute with `count` threads inside: a prediction takes one, training several."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -60,42 +58,34 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def amp_dtype(device: torch.device) -> torch.dtype:
-    """The number format in which convolutions are fastest here: bfloat16 or float32.
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-    bfloat16 pays where the processor multiplies in it (AMX, AVX512-BF16, GPUs since Ampere)
-    and costs where it is emulated, so a CPU is timed, once a process, for a tenth of a second.
+
+def amp_dtype(device: torch.device) -> torch.dtype:
+    """Return the number format of autocast: bfloat16 where the hardware multiplies in it.
+
+    That is a GPU since Ampere, or a processor with AMX or AVX512-BF16. Elsewhere bfloat16 is
+    emulated and slower, so it is float32.
     """
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return _fastest_on_cpu() if device.type == "cpu" else torch.float32
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        features = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        native = bool(features.get("amx_bf16") or features.get("avx512_bf16"))
+    return torch.bfloat16 if native else torch.float32
 
 
-@functools.cache
-def _fastest_on_cpu() -> torch.dtype:
-    images = torch.ones(64, 32, 16, 16).to(memory_format=torch.channels_last)
-    weight = torch.ones(32, 32, 3, 3).to(memory_format=torch.channels_last)
-
-    def seconds(dtype: torch.dtype) -> float:
-        arguments = images.to(dtype), weight.to(dtype)
-        times = []
-        for _ in range(8):
-            start = time.perf_counter()
-            torch.conv2d(*arguments, padding=1)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    return min((torch.float32, torch.bfloat16), key=seconds)
+def precision_name(dtype: torch.dtype) -> str:
+    """Return the name of a number format: "float32" or "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
 
 
 def describe(device: torch.device) -> str:
-    """One line for the Card: the processor, its cores or its GPU, and the precision used."""
+    """Describe the GPU, or the processor and its threads, in one line for a model card."""
     if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    else:
-        count = torch.get_num_threads()
-        name = f"{_processor()}, {count} thread{'s' * (count > 1)}"
-    return f"{name}, {str(amp_dtype(device)).removeprefix('torch.')}"
+        return torch.cuda.get_device_name(device)
+    count = torch.get_num_threads()
+    return f"{_processor()}, {count} thread{'s' * (count > 1)}"
 
 
 def _processor() -> str:

@@ -42,23 +42,30 @@ def test_memory_is_what_the_container_grants_or_else_the_machines(monkeypatch):
     assert hardware.memory_limit() == whole // 4
 
 
-def test_the_precision_is_one_of_two_and_stays_the_same():
-    first = hardware.amp_dtype(CPU)
-    assert first in (torch.float32, torch.bfloat16)
-    assert hardware.amp_dtype(CPU) is first
+@pytest.mark.parametrize(
+    ("features", "precision"),
+    [
+        ({}, torch.float32),
+        ({"avx512_f": True, "avx512_bf16": False}, torch.float32),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_the_precision_follows_the_processors_features(monkeypatch, features, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    assert hardware.amp_dtype(CPU) is precision
 
 
-def test_timing_the_machine_leaves_the_random_numbers_of_a_run_alone():
-    hardware._fastest_on_cpu.cache_clear()
-    torch.manual_seed(0)
-    expected = torch.rand(3)
-    torch.manual_seed(0)
-    hardware.amp_dtype(CPU)
-    assert torch.equal(torch.rand(3), expected)
+@pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_a_gpu_that_emulates_bfloat16_computes_in_float32(monkeypatch, native, precision):
+    def is_bf16_supported(including_emulation=True):
+        return including_emulation or native
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    assert hardware.precision_name(hardware.amp_dtype(torch.device("cuda"))) == precision
 
 
-def test_the_machine_is_described_in_one_line_with_its_precision():
+def test_the_machine_is_described_in_one_line():
     line = hardware.describe(CPU)
     assert "\n" not in line
     assert f"{torch.get_num_threads()} thread" in line
-    assert line.endswith(("float32", "bfloat16"))

@@ -1,55 +1,66 @@
-"""Split off."""
+"""A training job as the client that started it sees it."""
 
 import dataclasses
 
 from cnn.data import datasets
+from cnn.data.datasets import Split
 from cnn.jobs.session import Snapshot, TrainingResult, seconds_left
+from cnn.models.checkpoints import Checkpoint
 from cnn.training.config import Recipe
 
 
 class TrainingJob:
-    """A lesson as its visitor follows it.
+    """A queued, running or finished training run.
 
-    `curve` holds a row for each point so far: step, second, split, loss, accuracy and rate, for
-    training and validation. `before` is the course that this one goes on from: its curve comes
-    first. `outcome` is there at the end. `name` is that of its network.
+    `parent` is the finished job that this one continues: it starts from that one's network, and
+    its metrics come first. Otherwise `init` is a checkpoint to start from, if any. `examples`
+    are images to train on besides the data set's. `metrics` holds a row per report and split:
+    step, seconds, split ("train" or "validation"), loss, accuracy and learning_rate. `result` is
+    set at the end. `name` is what the trained network is called.
     """
 
-    def __init__(self, recipe: Recipe, before: "TrainingJob | None" = None):
+    def __init__(
+        self,
+        recipe: Recipe,
+        parent: "TrainingJob | None" = None,
+        init: Checkpoint | None = None,
+        examples: Split | None = None,
+    ):
         self.recipe = recipe
         self.name = f"mine ({datasets.get_dataset(recipe.dataset).title})"
-        self.origin = before.outcome.checkpoint if before else None
-        self.curve: list[dict] = list(before.curve) if before else []
-        self.outcome: TrainingResult | None = None
-        self.under_way = self.stopped = False
-        self.left = 0.0
-        self._steps, self._seconds = self._end()
+        self.parent = parent
+        self.init = parent.result.checkpoint if parent else init
+        self.examples = examples
+        self.metrics: list[dict] = list(parent.metrics) if parent else []
+        self.result: TrainingResult | None = None
+        self.running = self.stop_requested = False
+        self.seconds_left = 0.0
+        last = self.metrics[-1] if self.metrics else {"step": 0, "seconds": 0.0}
+        self._first_step, self._first_second = last["step"], last["seconds"]
 
     def stop(self) -> None:
-        """End after the step under way and keep what was learnt."""
-        self.stopped = True
+        """Request that the run ends after the current step and keeps what was learned."""
+        self.stop_requested = True
 
-    def note(self, report: Snapshot) -> None:
-        """Take down what a report says."""
-        self.outcome = report.outcome
-        if progress := report.progress:
-            self.left = seconds_left(progress)
+    def record(self, snapshot: Snapshot) -> None:
+        """Add a snapshot's figures to the metrics."""
+        self.result = snapshot.result
+        if progress := snapshot.progress:
+            self.seconds_left = seconds_left(progress)
             row = {
-                "step": self._steps + progress.step,
-                "second": self._seconds + progress.seconds,
-                "rate": progress.learning_rate,
+                "step": self._first_step + progress.step,
+                "seconds": self._first_second + progress.seconds,
+                "learning_rate": progress.learning_rate,
             }
-            values = {"training": (progress.train_loss, progress.train_accuracy)}
+            values = {"train": (progress.train_loss, progress.train_accuracy)}
             if progress.validation_loss is not None:
                 values["validation"] = (progress.validation_loss, progress.validation_accuracy)
             for split, (loss, accuracy) in values.items():
-                self.curve.append(row | {"split": split, "loss": loss, "accuracy": accuracy})
+                self.metrics.append(row | {"split": split, "loss": loss, "accuracy": accuracy})
 
-    def forget(self) -> None:
-        """Let go of the network, and keep what was noted of it."""
-        self.origin = None
-        bare = self.outcome.checkpoint._replace(network=None)
-        self.outcome = dataclasses.replace(self.outcome, checkpoint=bare)
-
-    def _end(self) -> tuple[int, float]:
-        return (self.curve[-1]["step"], self.curve[-1]["second"]) if self.curve else (0, 0.0)
+    def drop_weights(self) -> None:
+        """Free the memory of the networks; metrics and model card stay."""
+        self.init = self.examples = None
+        if self.result:
+            bare = self.result.checkpoint._replace(network=None)
+            self.result = dataclasses.replace(self.result, checkpoint=bare)

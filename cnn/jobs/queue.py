@@ -1,8 +1,4 @@
-"""Where lessons are held: in processes of their own, one after another, the others in line.
-
-A lesson takes every core it gets and may take more memory than there is. In a process that yields
-to all others the page keeps answering beside it, and what befalls the lesson befalls nothing else.
-"""
+"""A queue of training jobs: how many run at once, who waits, and for how long."""
 
 import contextlib
 import math
@@ -11,158 +7,153 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 
 import torch
 
-from cnn import UserError
+from cnn import UserError, settings
 from cnn.data import datasets
 from cnn.jobs.job import TrainingJob
-from cnn.jobs.session import Snapshot, TrainingSession, time_limit
-from cnn.jobs.worker import KEEP, LEAVE, MEASURE, TEACH, WorkerProcess
-from cnn.settings import env_float
+from cnn.jobs.messages import Benchmark, Cancel, Estimate, Stop, Train
+from cnn.jobs.session import Snapshot, TrainingSession
+from cnn.jobs.worker import WorkerProcess
 from cnn.training.config import Recipe
 from cnn.training.state import Progress
 
 MAX_QUEUED = 10
-QUEUE_POLL_SECONDS = (
-    1.0  # and at whoever waits in line, where each look costs the page some milliseconds
-)
-DEFAULT_ESTIMATE = 20.0  # seconds, of a lesson, before there has been one
-
-
-def max_running() -> int:
-    """How many lessons are held at once: `CNN_TRAIN_RUNS`, else one."""
-    return max(1, int(env_float("CNN_TRAIN_RUNS", 1)))
+QUEUE_POLL_SECONDS = 1.0  # each poll costs the page some milliseconds
+DEFAULT_ESTIMATE = 20.0  # seconds, of a run that was never benchmarked
 
 
 class JobQueue:
-    """Holds so many lessons at once as there are seats; who comes later waits in line.
+    """Runs up to `max_running` jobs at once, in order of arrival; `MAX_QUEUED` more may wait.
 
-    Where a function is `lent` that makes reports of (recipe, origin) elsewhere, as a host with a
-    shared GPU lends one, it holds the lessons instead of a process of ours. `estimates` are the
-    seconds that lessons take here; those that cannot be held take for ever.
+    Jobs run in worker processes, or through `remote`, where the host lends a shared GPU: a
+    function of (recipe, init) that yields snapshots. `estimates` holds the training time of
+    recipes on this machine in seconds, infinite for those that cannot run.
     """
 
-    def __init__(self, seats: int, lent: Callable[..., Generator[Snapshot]] | None = None):
+    def __init__(self, max_running: int, remote: Callable[..., Generator[Snapshot]] | None = None):
         self.estimates: dict[Recipe, float] = {}
-        self._seats, self._lent = seats, lent
-        self._line: list[TrainingJob] = []
+        self._max_running, self._remote = max_running, remote
+        self._jobs: list[TrainingJob] = []  # running ones first
         self._idle: list[WorkerProcess] = []
-        self._measuring = threading.Thread()
-        self._lock = threading.Condition()  # told where the line moves
+        self._benchmark = threading.Thread()
+        self._lock = threading.Condition()  # notified when a job leaves
 
-    def attend(self, course: TrainingJob) -> Iterator[Snapshot | None]:
-        """Wait in line, then follow a lesson to its outcome; None while there is nothing new.
+    def stream(self, job: TrainingJob) -> Iterator[Snapshot | None]:
+        """Wait for a slot, then yield the job's snapshots; None while there is nothing new.
 
-        To leave, close the iterator: the seat is free within a second. A `UserError` tells of a
-        line too long, and of whatever ended the lesson early.
+        Close the iterator to cancel: the slot is free within a second. A full queue and whatever
+        ended the run early are a `UserError`.
         """
-        with self._in_line(course):
-            while self.place(course):
-                if course.stopped:
-                    raise UserError("You have left the line. Press Start to join it again.")
+        with self._enqueued(job):
+            while self.position(job):
+                if job.stop_requested:
+                    raise UserError("You have left the queue. Press Start to join it again.")
                 with self._lock:
                     self._lock.wait(QUEUE_POLL_SECONDS)
                 yield None
-            for report in self._borrowed(course) if self._lent else self._taught(course):
-                if report:
-                    course.note(report)
-                    self._learn_from(course.recipe, report.progress)
-                yield report
+            for snapshot in self._run_remotely(job) if self._remote else self._run_locally(job):
+                if snapshot:
+                    job.record(snapshot)
+                    self._update_estimate(job.recipe, snapshot.progress)
+                yield snapshot
 
-    def _learn_from(self, recipe: Recipe, progress: Progress | None) -> None:
-        """A lesson held to its end tells better than its estimate what the next one takes."""
-        if progress and progress.step == progress.steps and recipe in self.estimates:
-            self.estimates[recipe] = progress.seconds
+    def position(self, job: TrainingJob) -> int:
+        """Return how many jobs go first: 0 for a running one."""
+        return max(0, self._jobs.index(job) + 1 - self._max_running)
 
-    def place(self, course: TrainingJob) -> int:
-        """How many go before it may begin: 0 for a lesson under way."""
-        return max(0, self._line.index(course) + 1 - self._seats)
+    def eta(self, job: TrainingJob) -> float:
+        """Estimate the seconds until the job starts."""
+        earlier = self._jobs[: self._jobs.index(job)]
+        return sum(other.seconds_left for other in earlier) / self._max_running
 
-    def wait(self, course: TrainingJob) -> float:
-        """About how many seconds until it begins."""
-        before = self._line[: self._line.index(course)]
-        return sum(other.left for other in before) / self._seats
+    def estimate_durations(self, recipes: Iterable[Recipe]) -> bool:
+        """Fill `estimates` in the background while no job runs. Return whether that goes on.
 
-    def measure(self, recipes: Iterable[Recipe]) -> bool:
-        """Fill `estimates` with what is not known yet, beside whoever asks, while nobody learns.
-
-        The result says whether that is under way. The first time it has a process started, which
-        takes some seconds, and the pictures loaded.
+        The first time it also starts a worker, which takes some seconds and loads the images.
         """
         with self._lock:
             missing = [recipe for recipe in recipes if recipe not in self.estimates]
-            if missing and not (self._measuring.is_alive() or self._line or self._lent):
-                self._measuring = threading.Thread(
-                    target=self._measure, args=[missing], daemon=True
+            if missing and not (self._benchmark.is_alive() or self._jobs or self._remote):
+                self._benchmark = threading.Thread(
+                    target=self._benchmark_all, args=[missing], daemon=True
                 )
-                self._measuring.start()
-        return self._measuring.is_alive()
+                self._benchmark.start()
+        return self._benchmark.is_alive()
 
-    def _measure(self, recipes: Iterable[Recipe]) -> None:
+    def _benchmark_all(self, recipes: Iterable[Recipe]) -> None:
         for recipe in recipes:
-            course = TrainingJob(recipe)
-            with contextlib.suppress(UserError), self._in_line(course):
-                course.left = 0.0
-                if self._line[0] is course:
-                    self._take_time(recipe)
+            job = TrainingJob(recipe)
+            with contextlib.suppress(UserError), self._enqueued(job):
+                job.seconds_left = 0.0
+                if self._jobs[0] is job:
+                    self._benchmark_one(recipe)
 
-    def _take_time(self, recipe: Recipe) -> None:
-        with self._teacher() as teacher:
+    def _benchmark_one(self, recipe: Recipe) -> None:
+        with self._worker() as worker:
             try:
-                for seconds in teacher.ask(MEASURE, recipe):
-                    if seconds:
-                        self.estimates[recipe] = seconds
-                    elif len(self._line) > 1:  # a lesson is more urgent
-                        teacher.tell(LEAVE)
+                for reply in worker.submit(Benchmark(recipe)):
+                    if isinstance(reply, Estimate) and reply.seconds:
+                        self.estimates[recipe] = reply.seconds
+                    elif len(self._jobs) > 1:  # a job is more urgent
+                        worker.send(Cancel())
             except UserError:
                 self.estimates[recipe] = math.inf
 
-    def _taught(self, course: TrainingJob) -> Iterator[Snapshot | None]:
-        with self._teacher() as teacher:
-            for report in teacher.ask(TEACH, course.recipe, course.origin):
-                yield report
-                if course.stopped:
-                    teacher.tell(KEEP)
-                    course.stopped = False
+    def _update_estimate(self, recipe: Recipe, progress: Progress | None) -> None:
+        """Replace an estimate by the time of a run that came to its end."""
+        if progress and progress.step == progress.steps and recipe in self.estimates:
+            self.estimates[recipe] = progress.seconds
 
-    def _borrowed(self, course: TrainingJob) -> Iterator[Snapshot | None]:
-        """Follow a lesson that cannot be told to stop, and finish it here where it must.
+    def _run_locally(self, job: TrainingJob) -> Iterator[Snapshot | None]:
+        stop_sent = False
+        with self._worker() as worker:
+            for snapshot in worker.submit(Train(job.recipe, job.init, job.examples)):
+                yield snapshot
+                if job.stop_requested and not stop_sent:
+                    worker.send(Stop())
+                    stop_sent = True
 
-        Its process begins as a copy of this one, so the pictures are loaded here.
+    def _run_remotely(self, job: TrainingJob) -> Iterator[Snapshot | None]:
+        """Stream a run that no message reaches; one that is stopped is finished here.
+
+        The remote process starts as a copy of this one, so the images are loaded here.
         """
-        datasets.load_cached(datasets.get_dataset(course.recipe.dataset))
-        with contextlib.closing(self._lent(course.recipe, course.origin)) as reports:
-            for report in reports:
-                yield report
-                if course.stopped and report.network:
+        datasets.load_cached(datasets.get_dataset(job.recipe.dataset))
+        with contextlib.closing(self._remote(job.recipe, job.init)) as snapshots:
+            for snapshot in snapshots:
+                yield snapshot
+                if job.stop_requested and snapshot.network:
                     break
             else:
                 return
-        here = TrainingSession(course.recipe, origin=course.origin, device=torch.device("cpu"))
-        here.take_up(report)
-        yield Snapshot(filters=here.filters(), look=here.look(), outcome=here.finish())
+        session = TrainingSession(job.recipe, init=job.init, device=torch.device("cpu"))
+        session.restore(snapshot)
+        yield Snapshot(filters=session.filters(), samples=session.samples(), testing=True)
+        yield Snapshot(result=session.result())
 
     @contextlib.contextmanager
-    def _in_line(self, course: TrainingJob) -> Iterator[None]:
+    def _enqueued(self, job: TrainingJob) -> Iterator[None]:
         with self._lock:
-            if len(self._line) >= self._seats + MAX_QUEUED:
-                raise UserError("Too many are waiting already. Come back in a few minutes.")
-            self._line.append(course)
-        course.left = min(self.estimates.get(course.recipe, DEFAULT_ESTIMATE), time_limit())
-        course.under_way = True
+            if len(self._jobs) >= self._max_running + MAX_QUEUED:
+                raise UserError("Too many jobs are waiting. Come back in a few minutes.")
+            self._jobs.append(job)
+        job.seconds_left = min(self.estimates.get(job.recipe, DEFAULT_ESTIMATE), settings.train_seconds())
+        job.running = True
         try:
             yield
         finally:
-            course.under_way = False
+            job.running = False
             with self._lock:
-                self._line.remove(course)
+                self._jobs.remove(job)
                 self._lock.notify_all()
 
     @contextlib.contextmanager
-    def _teacher(self) -> Iterator["WorkerProcess"]:
+    def _worker(self) -> Iterator[WorkerProcess]:
+        """Take an idle worker or start one, and put it back or replace it."""
         with self._lock:
             idle = (self._idle.pop() for _ in range(len(self._idle)))
-            teacher = next(filter(WorkerProcess.is_alive, idle), None)
-        teacher = teacher or WorkerProcess()
+            worker = next(filter(WorkerProcess.is_alive, idle), None)
+        worker = worker or WorkerProcess()
         try:
-            yield teacher
+            yield worker
         finally:
-            self._idle.append(teacher if teacher.comes_free() else WorkerProcess())
+            self._idle.append(worker if worker.release() else WorkerProcess())

@@ -1,26 +1,25 @@
-"""A training run as somebody watches it: its curves, its filters, its opinion of a few pictures.
+"""A training run with snapshots for somebody who watches it.
 
-What is to be seen leaves as a `Report`, whole in itself, so that it can cross to another process.
+A `Snapshot` is self-contained, so that it can be sent to another process.
 """
 
 import copy
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from cnn import UserError, hardware
+from cnn import UserError, hardware, settings
 from cnn.data import datasets
 from cnn.data.datasets import Split, Splits
 from cnn.evaluation import inference
 from cnn.evaluation.report import evaluate, generalization_gap
 from cnn.models.checkpoints import Checkpoint
 from cnn.plots import grids
-from cnn.settings import env_float
 from cnn.training.config import Recipe
 from cnn.training.finalize import finalize
 from cnn.training.loop import fit
@@ -31,190 +30,216 @@ TOP_MISTAKES = 8
 SNAPSHOT_SECONDS = 1.0
 BENCHMARK_SECONDS = 0.3
 DUMMY_IMAGES = 5_000
+REHEARSAL_IMAGES = 4_000  # of the data set, beside somebody's own examples
+EXAMPLES_FRACTION = 1 / 4  # of the images that a run with own examples sees
 
 
 @dataclass(frozen=True)
 class SamplePredictions:
-    """Pictures with what the network makes of them: `shares` and `guesses` are the likeliest
-    class's probability and number, (n,)."""
+    """Images with the most likely class of each: its probability and its index, both (n,)."""
 
     split: Split
-    shares: Tensor
-    guesses: Tensor
+    probabilities: Tensor
+    predictions: Tensor
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What is left of a lesson: the network, and how it does on the validation pictures.
+    """The trained network and its results on the validation images.
 
-    `confusion` is int64 (classes, classes), actual by taken for; `mistakes` are those of which it
-    is surest; `verdict` is a sentence on how training and validation compare.
+    `confusion` is int64 (classes, classes), true by predicted; `mistakes` are the most confident
+    ones; `summary` is a sentence that compares training and validation.
     """
 
     checkpoint: Checkpoint
     confusion: Tensor
     per_class: tuple[float, ...]
     mistakes: SamplePredictions
-    verdict: str
+    summary: str
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How a lesson stands: `loading` is the share of its pictures downloaded so far.
+    """A training run at one moment.
 
-    `filters` and `look` are there about once a second, `outcome` at the end. `network` and
-    `history` are there with them where whoever listens may have to keep what was learnt.
+    `loading` is the fraction of the images downloaded so far. `filters` and `samples` are set
+    about once a second, `result` at the end. `testing` says that the final evaluation runs.
+    `network` and `history` are set only with `include_weights=True`.
     """
 
     loading: float | None = None
     progress: Progress | None = None
     filters: Image.Image | None = None
-    look: SamplePredictions | None = None
-    outcome: TrainingResult | None = None
-    network: nn.Sequential | None = None
+    samples: SamplePredictions | None = None
+    testing: bool = False
+    result: TrainingResult | None = None
+    network: nn.Module | None = None
     history: list[dict[str, float]] = field(default_factory=list)
 
-
-def time_limit() -> float:
-    """Seconds a lesson may take: `CNN_TRAIN_SECONDS`, else 60 on a Space, 900 elsewhere."""
-    return env_float("CNN_TRAIN_SECONDS", 60.0 if "SPACE_ID" in os.environ else 900.0)
+    @property
+    def phase(self) -> Literal["loading", "training", "testing", "done"]:
+        """What the run is doing."""
+        if self.result:
+            return "done"
+        if self.testing:
+            return "testing"
+        return "training" if self.loading is None else "loading"
 
 
 class TrainingSession:
-    """One run, from its first step, or from the weights of `origin`, to the checkpoint.
+    """One training run, from its first step or from the weights of `init`, to the checkpoint.
 
-    `loading` hears the share of the pictures downloaded, where they are not there yet. `device`
-    is the fastest there is unless given.
+    `examples` are images to train on besides some of the data set's. `on_progress` is called
+    with the fraction of the images downloaded, where they are not on this machine yet. `device`
+    defaults to the fastest one.
     """
 
     def __init__(
         self,
         recipe: Recipe,
         limit: float | None = None,
-        origin: Checkpoint | None = None,
-        loading: Callable[[float], object] | None = None,
+        init: Checkpoint | None = None,
+        examples: Split | None = None,
+        on_progress: Callable[[float], object] | None = None,
         device: torch.device | None = None,
     ):
-        pictures = datasets.load_cached(
-            datasets.get_dataset(recipe.dataset), recipe.held_out, loading
-        )
-        self.run = start(recipe, pictures, device, origin)
-        self.limit = time_limit() if limit is None else limit
+        dataset = datasets.get_dataset(recipe.dataset)
+        splits = datasets.load_cached(dataset, recipe.validation_size, on_progress)
+        if examples:
+            splits = splits._replace(train=_mix(splits.train, examples))
+        self.run = start(recipe, splits, device, init=init)
+        self.limit = settings.train_seconds() if limit is None else limit
         self.stopped = False
-        self.fault: UserError | None = None
+        self.error: UserError | None = None
 
-    def follow(self) -> Iterator[Progress]:
-        """Train and report, until the recipe ends, the time is up, or `stop` was called.
+    def train(self) -> Iterator[Progress]:
+        """Train and report until the recipe ends, the time is up, or `stop` is called.
 
-        Where the loss explodes it ends too, and goes back to what was learnt before, if anything.
+        A divergence ends it too, with what was learned before, if anything.
         """
-        steps = fit(self.run)
+        reports = fit(self.run)
         while not self.stopped and self.run.seconds < self.limit:
             try:
                 with hardware.threads(hardware.cpu_count()):
-                    progress = next(steps, None)
-            except UserError as fault:
+                    progress = next(reports, None)
+            except UserError as error:
                 if not self.run.step:
                     raise
-                self.fault, progress = fault, None
+                self.error, progress = error, None
             if progress is None:
                 break
             yield progress
 
-    def reports(self, carry: bool = False) -> Iterator[Snapshot]:
-        """Train and show, to the outcome; `carry` sends the network along with the pictures."""
-        looked = 0.0
-        for progress in self.follow():
-            if time.monotonic() - looked < SNAPSHOT_SECONDS:
-                yield Snapshot(progress=progress)
-                continue
-            looked = time.monotonic()
-            report = Snapshot(progress=progress, filters=self.filters(), look=self.look())
-            if carry:
-                network = copy.deepcopy(self.run.answering).cpu()
-                report = replace(report, network=network, history=list(self.run.history))
-            yield report
-        yield Snapshot(filters=self.filters(), look=self.look(), outcome=self.finish())
+    def snapshots(self, include_weights: bool = False) -> Iterator[Snapshot]:
+        """Train and yield a snapshot per report, the last with the result."""
+        last_view = -SNAPSHOT_SECONDS
+        for progress in self.train():
+            snapshot = Snapshot(progress=progress)
+            if time.monotonic() - last_view >= SNAPSHOT_SECONDS:
+                last_view = time.monotonic()
+                snapshot = replace(snapshot, filters=self.filters(), samples=self.samples())
+                if include_weights:
+                    network = copy.deepcopy(self.run.eval_model).cpu()
+                    snapshot = replace(snapshot, network=network, history=list(self.run.history))
+            yield snapshot
+        yield Snapshot(filters=self.filters(), samples=self.samples(), testing=True)
+        yield Snapshot(result=self.result())
 
     def stop(self) -> None:
-        """End after the step under way and keep what was learnt."""
+        """End after the current step and keep what was learned."""
         self.stopped = True
 
-    def take_up(self, report: Snapshot) -> None:
-        """Stand where another lesson on the same recipe stood as it sent a report with `carry`."""
-        self.run.answering.load_state_dict(report.network.state_dict())
-        self.run.step, self.run.seconds = report.progress.step, report.progress.seconds
-        self.run.history = report.history
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go to where another session of the same recipe was at a snapshot with weights."""
+        self.run.eval_model.load_state_dict(snapshot.network.state_dict())
+        self.run.progress = snapshot.progress
+        self.run.step, self.run.seconds = snapshot.progress.step, snapshot.progress.seconds
+        self.run.history = snapshot.history
 
     def filters(self) -> Image.Image:
-        """The first convolution's filters as they are now."""
-        return grids.filters(self.run.answering)
+        """Draw the filters of the first convolution."""
+        return grids.filters(self.run.eval_model)
 
-    def look(self) -> SamplePredictions:
-        """What the network makes, now, of the same few validation pictures each time."""
-        watched = self.run.splits.validation[:PREVIEW_IMAGES]
-        answers = inference.logits(self.run.answering, watched.images, quick=True)
-        return SamplePredictions(watched, *answers.softmax(1).max(1))
+    def samples(self) -> SamplePredictions:
+        """Classify the same few validation images each time."""
+        split = self.run.splits.validation[:PREVIEW_IMAGES]
+        logits = inference.logits(self.run.eval_model, split.images, dtype=self.run.precision)
+        return SamplePredictions(split, *logits.softmax(1).max(1))
 
-    def finish(self) -> TrainingResult:
-        """Measure and keep what was learnt. A run without a single step is a `UserError`."""
+    def result(self) -> TrainingResult:
+        """Evaluate and keep what was learned. A run without a single step is a `UserError`."""
         if not self.run.step:
-            raise UserError("Nothing was learnt yet. Let the run make its first steps.")
+            raise UserError("Nothing was learned yet. Let the run make its first steps.")
+        validation = self.run.splits.validation
         with hardware.threads(hardware.cpu_count()):
             checkpoint = finalize(self.run)
-            found = evaluate(checkpoint, self.run.splits.validation)
-        wrong = found.mistakes(TOP_MISTAKES)
+            report = evaluate(checkpoint, validation)
+        wrong = report.mistakes(TOP_MISTAKES)
+        mistakes = SamplePredictions(
+            validation[wrong], report.confidence[wrong], report.predictions[wrong]
+        )
         return TrainingResult(
             checkpoint,
-            found.confusion,
-            found.per_class,
-            SamplePredictions(found.split[wrong], found.confidence[wrong], found.guesses[wrong]),
-            self._verdict(),
+            report.confusion,
+            report.per_class,
+            mistakes,
+            self._summary(),
         )
 
-    def _verdict(self) -> str:
-        if self.fault:
-            return f"{self.fault} What was learnt until step {self.run.step} is kept."
-        verdict = generalization_gap(self.run.history)
+    def _summary(self) -> str:
+        if self.error:
+            return f"{self.error} What was learned until step {self.run.step} is kept."
+        summary = generalization_gap(self.run.history)
         if self.run.step < self.run.steps and self.run.seconds >= self.limit:
-            return f"Its time, {self.limit:.0f} s, was up. {verdict}"
-        return verdict
+            return f"Its time, {self.limit:.0f} s, was up. {summary}"
+        return summary
+
+
+def _mix(train: Split, examples: Split) -> Split:
+    """Mix some of the data set's images with examples, repeated to be a fixed fraction."""
+    known = train[:: max(1, len(train) // REHEARSAL_IMAGES)]
+    target = len(known) * EXAMPLES_FRACTION / (1 - EXAMPLES_FRACTION)
+    repeats = max(1, round(target / len(examples)))
+    return Split(
+        torch.cat([known.images, examples.images.repeat(repeats, 1, 1, 1)]),
+        torch.cat([known.labels, examples.labels.repeat(repeats)]),
+    )
 
 
 def seconds_left(progress: Progress) -> float:
-    """About how long the run still takes: to the end of its recipe or of its time."""
+    """Estimate the seconds until the recipe ends or the time is up."""
     left = progress.seconds / progress.step * (progress.steps - progress.step)
-    return max(0.0, min(left, time_limit() - progress.seconds))
+    return max(0.0, min(left, settings.train_seconds() - progress.seconds))
 
 
 def describe(progress: Progress) -> str:
-    """The run's status in one line: epoch, seconds, pictures a second, time left."""
+    """Describe the run in one line: epoch, step, seconds, images per second, time left."""
     return (
         f"epoch {progress.epoch} · step {progress.step:,} of {progress.steps:,} · "
-        f"{progress.seconds:.1f} s · {progress.images_per_second:,.0f} pictures a second · "
+        f"{progress.seconds:.1f} s · {progress.images_per_second:,.0f} images per second · "
         f"about {seconds_left(progress):.0f} s left"
     )
 
 
-def estimate_seconds(recipe: Recipe, until: Callable[[], bool] = bool) -> float | None:
-    """How long a lesson takes here, in training time, from a few steps on made-up pictures.
+def estimate_seconds(recipe: Recipe, cancelled: Callable[[], bool] = bool) -> float | None:
+    """Estimate a recipe's training time on this machine from a few steps on random images.
 
-    It is measured for a moment; None where `until` tells of something more urgent.
+    Takes about `BENCHMARK_SECONDS`; returns None once `cancelled` does not return False.
     """
     dataset = datasets.get_dataset(recipe.dataset)
     shape = dataset.channels, dataset.size, dataset.size
     images = torch.randint(256, (max(DUMMY_IMAGES, recipe.batch_size), *shape), dtype=torch.uint8)
-    stand_ins = Split(images, torch.arange(len(images)) % len(dataset.classes))
-    splits = Splits(stand_ins, stand_ins[:PREVIEW_IMAGES], stand_ins[:PREVIEW_IMAGES])
-    held_out = recipe.held_out or datasets.default_validation_size(dataset.pictures)
-    learnt_from = dataset.pictures - held_out + recipe.synthetic
+    dummy = Split(images, torch.arange(len(images)) % len(dataset.classes))
+    splits = Splits(dummy, dummy[:PREVIEW_IMAGES], dummy[:PREVIEW_IMAGES])
+    validation_size = recipe.validation_size or datasets.default_validation_size(dataset.train_size)
+    train_size = dataset.train_size - validation_size + recipe.extra_synthetic
     with hardware.threads(hardware.cpu_count()):
-        run = start(replace(recipe, synthetic=0, epochs=1_000), splits)
-        steps = fit(run)
-        first = latest = next(steps)
+        run = start(replace(recipe, extra_synthetic=0, epochs=1_000), splits)
+        reports = fit(run)
+        first = latest = next(reports)
         while latest.seconds - first.seconds < BENCHMARK_SECONDS:
-            if until():
+            if cancelled():
                 return None
-            latest = next(steps)
-    a_step = (latest.seconds - first.seconds) / (latest.step - first.step)
-    return a_step * recipe.epochs * learnt_from / recipe.batch_size
+            latest = next(reports)
+    seconds_per_step = (latest.seconds - first.seconds) / (latest.step - first.step)
+    return seconds_per_step * recipe.epochs * train_size / recipe.batch_size

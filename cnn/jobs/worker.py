@@ -1,4 +1,8 @@
-"""Split off."""
+"""Worker processes that run training jobs, one after another.
+
+A training run takes every core it gets and may need more memory than there is. In a low-priority
+process of its own it leaves the page responsive, and may fail without consequences.
+"""
 
 import contextlib
 import ctypes
@@ -14,169 +18,189 @@ from pathlib import Path
 
 from cnn import UserError, hardware
 from cnn.data import datasets
+from cnn.jobs.messages import Benchmark, Cancel, Done, Estimate, Failure, Stop, Task, Train
 from cnn.jobs.session import Snapshot, TrainingSession, estimate_seconds
 from cnn.models.checkpoints import Checkpoint
 from cnn.training.config import Recipe
 
-POLL_SECONDS = 0.25  # seconds between two looks at whoever follows a lesson
-CANCEL_TIMEOUT = 0.5  # seconds in which a lesson that nobody follows must have ended
-NICENESS = 10  # of 19: a tenth of the processor where the page wants all of it
-TEACH, MEASURE, KEEP, LEAVE, DONE = "teach", "measure", "keep", "leave", "done"
+POLL_SECONDS = 0.25  # between two looks at a silent worker
+CANCEL_TIMEOUT = 0.5  # seconds in which a cancelled worker has to stop before it is killed
+NICENESS = 10  # of 19: a tenth of a processor that the page uses fully
 OUT_OF_MEMORY = (
-    "This run wanted more memory than there is and has been ended. Choose a smaller batch size or "
+    "This run needs more memory than there is and has been ended. Choose a smaller batch size or "
     "a smaller network."
 )
 WORKER_DIED = (
-    "The machine has ended this run, most likely for want of memory. Choose a smaller batch size "
+    "The system has ended this run, most likely for lack of memory. Choose a smaller batch size "
     "or a smaller network."
 )
-INTERNAL_ERROR = (
-    "This run has ended with a fault of this program. Choose something else, or start again."
-)
+INTERNAL_ERROR = "This run has ended with an internal error. Choose other settings, or start again."
 
 
 class WorkerProcess:
-    """A process that holds one lesson after another, and our end of the line to it."""
+    """A worker process, and the client's end of the connection to it."""
 
     def __init__(self):
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         context.set_forkserver_preload([__name__])
-        self._line, theirs = context.Pipe()
-        self._process = context.Process(target=worker_main, args=(theirs,), daemon=True)
+        self._connection, other_end = context.Pipe()
+        self._process = context.Process(target=worker_main, args=(other_end,), daemon=True)
         self._process.start()
-        theirs.close()
+        other_end.close()
         self._busy = False
 
     def is_alive(self) -> bool:
         return self._process.is_alive()
 
-    def tell(self, word: object) -> None:
-        with contextlib.suppress(OSError):  # it has died, as it turns out when it is heard
-            self._line.send_bytes(pickle.dumps(word))
+    def send(self, message: object) -> None:
+        """Send a message; a worker that has died is noticed when it is read from."""
+        with contextlib.suppress(OSError):
+            _send(self._connection, message)
 
-    def ask(self, *task) -> Iterator[object | None]:
-        """What it says while it does a task; None where it says nothing for a moment."""
-        self.tell(task)
+    def submit(self, task: Task) -> Iterator[Snapshot | Estimate | None]:
+        """Send a task and yield the replies to it; None while there are none for a moment.
+
+        A failed task is a `UserError`.
+        """
+        self.send(task)
         self._busy = True
         while self._busy:
-            heard = self._hear(POLL_SECONDS)
-            if isinstance(heard, UserError):
-                raise heard
-            yield heard
+            reply = self._receive(POLL_SECONDS)
+            if isinstance(reply, Failure):
+                raise UserError(reply.message)
+            if not isinstance(reply, Done):
+                yield reply
 
-    def _hear(self, seconds: float) -> object | None:
+    def _receive(self, seconds: float) -> object | None:
         try:
-            heard = pickle.loads(self._line.recv_bytes()) if self._line.poll(seconds) else None
+            reply = _receive(self._connection) if self._connection.poll(seconds) else None
         except (EOFError, OSError):
-            self.end()
+            self.kill()
             raise UserError(WORKER_DIED) from None
-        self._busy = self._busy and heard != DONE
-        return None if isinstance(heard, str) else heard
+        self._busy = self._busy and not isinstance(reply, Done)
+        return reply
 
-    def comes_free(self) -> bool:
-        """Leave what it does; whether it was ready for the next in time. Else it is ended."""
-        end = time.monotonic() + CANCEL_TIMEOUT
+    def release(self) -> bool:
+        """Cancel the current task. Return whether the worker is ready for another; else kill it."""
+        deadline = time.monotonic() + CANCEL_TIMEOUT
         if self._busy:
-            self.tell(LEAVE)
+            self.send(Cancel())
         with contextlib.suppress(UserError):
-            while self._busy and time.monotonic() < end:
-                self._hear(end - time.monotonic())
+            while self._busy and time.monotonic() < deadline:
+                self._receive(deadline - time.monotonic())
         if not self._busy and self.is_alive():
             return True
-        self.end()
+        self.kill()
         return False
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self._busy = False
         self._process.kill()
         self._process.join()
 
 
-def train_remotely(recipe: Recipe, origin: Checkpoint | None) -> Iterator[Snapshot]:
-    """A lesson for a host that holds it in a process of its own, where no word of ours comes."""
-    yield from TrainingSession(recipe, origin=origin).reports(carry=True)
+def train_remotely(recipe: Recipe, init: Checkpoint | None) -> Iterator[Snapshot]:
+    """Train in a process of the host, which no message reaches: `spaces.GPU` lends one."""
+    yield from TrainingSession(recipe, init=init).snapshots(include_weights=True)
 
 
-def worker_main(visitor: Connection) -> None:
-    """What the process does, until nobody is at the other end."""
+def worker_main(connection: Connection) -> None:
+    """Run one task after another until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _lower_priority_and_cap_memory()
+    _lower_priority()
+    _cap_memory()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            _preload(visitor)
-            task = pickle.loads(visitor.recv_bytes())
-            if isinstance(task, str):  # a word on the lesson before, come too late
-                continue
-            _dispatch(visitor, *task)
-            _send(visitor, DONE)
-            with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has it
-                ctypes.CDLL(None).malloc_trim(0)  # else up to 0.6 GB stay taken
+            _preload(connection)
+            message = _receive(connection)
+            if isinstance(message, Task):  # else it is for the task before, and too late
+                _dispatch(connection, message)
+                _send(connection, Done())
+                _trim_memory()
 
 
-def _lower_priority_and_cap_memory() -> None:
-    """Take the processor last, half of the memory at most, and be the first to go where it ends."""
+def _dispatch(connection: Connection, task: Task) -> None:
+    """Run a task; an error becomes a `Failure`."""
+    try:
+        if isinstance(task, Benchmark):
+            _preload(connection)
+            _send(connection, Estimate(estimate_seconds(task.recipe, cancelled=connection.poll)))
+        else:
+            _train(connection, task)
+    except UserError as error:
+        _send(connection, Failure(str(error)))
+    except (EOFError, OSError):  # the client is gone
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        message = OUT_OF_MEMORY if _is_out_of_memory(error) else INTERNAL_ERROR
+        _send(connection, Failure(message))
+
+
+def _train(connection: Connection, task: Train) -> None:
+    def on_progress(fraction: float) -> None:
+        _send(connection, Snapshot(loading=fraction))
+        if connection.poll():
+            raise UserError("The download was cancelled.")
+
+    session = TrainingSession(
+        task.recipe, init=task.init, examples=task.examples, on_progress=on_progress
+    )
+    for snapshot in session.snapshots():
+        if connection.poll():
+            if not isinstance(_receive(connection), Stop):
+                return
+            session.stop()
+        _send(connection, snapshot)
+
+
+def _preload(connection: Connection) -> None:
+    """Load the data sets that are on this machine, until there is a message."""
+    for dataset in datasets.DATASETS.values():
+        with contextlib.suppress(UserError, MemoryError):
+            if not connection.poll():
+                datasets.load_cached(dataset, on_progress=_no_download)
+
+
+def _no_download(_: float) -> None:
+    raise UserError("Nothing is downloaded before a run needs it.")
+
+
+def _lower_priority() -> None:
+    """Run at low priority, and be the first process that the system kills for memory."""
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    with contextlib.suppress(ImportError):  # as on Windows
-        import resource
-
-        resource.setrlimit(
-            resource.RLIMIT_DATA, (hardware.memory_limit() // 2, resource.RLIM_INFINITY)
-        )
 
 
-def _preload(visitor: Connection) -> None:
-    """Load the pictures that are on this machine, as long as nobody asks for anything."""
-    for dataset in datasets.DATASETS.values():
-        with contextlib.suppress(UserError, MemoryError):
-            if not visitor.poll():
-                datasets.load_cached(dataset, loading=_no_download)
-
-
-def _no_download(_: float) -> None:
-    raise UserError("Nothing is downloaded before a lesson asks for it.")
-
-
-def _dispatch(
-    visitor: Connection, what: str, recipe: Recipe, origin: Checkpoint | None = None
-) -> None:
+def _cap_memory() -> None:
+    """Limit this process to half of the memory, or to less where a limit is set already."""
     try:
-        if what == MEASURE:
-            _preload(visitor)
-            _send(visitor, estimate_seconds(recipe, until=visitor.poll))
-        else:
-            _train(visitor, recipe, origin)
-    except UserError as error:
-        _send(visitor, error)
-    except (EOFError, OSError):  # nobody listens
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        _send(visitor, UserError(OUT_OF_MEMORY if _is_out_of_memory(error) else INTERNAL_ERROR))
+        import resource
+    except ImportError:  # Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    half = hardware.memory_limit() // 2
+    soft = half if hard == resource.RLIM_INFINITY else min(half, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _trim_memory() -> None:
+    """Return freed memory to the system, up to 0.6 GB; only glibc can."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Python says nothing in it, torch and numpy have words, and C++ a name."""
+    """Recognise what Python, torch, numpy and C++ raise."""
     return isinstance(error, MemoryError) or "memory" in str(error) or "bad_alloc" in str(error)
 
 
-def _train(visitor: Connection, recipe: Recipe, origin: Checkpoint | None) -> None:
-    def loading(share: float) -> None:
-        _send(visitor, Snapshot(loading=share))
-        if visitor.poll():
-            raise UserError("The download was left.")
-
-    held = TrainingSession(recipe, origin=origin, loading=loading)
-    for report in held.reports():
-        if visitor.poll():
-            if pickle.loads(visitor.recv_bytes()) == LEAVE:
-                return
-            held.stop()
-        _send(visitor, report)
+def _send(connection: Connection, message: object) -> None:
+    connection.send_bytes(pickle.dumps(message))
 
 
-def _send(visitor: Connection, words: object) -> None:
-    visitor.send_bytes(pickle.dumps(words))
+def _receive(connection: Connection) -> object:
+    return pickle.loads(connection.recv_bytes())

@@ -1,8 +1,8 @@
-"""How a network is trained: every choice a field of `Recipe`, and the recipes worth keeping."""
+"""The configuration of a training run: `Recipe`, and its fields as text, flags and JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_origin, get_type_hints
 
 from cnn import UserError
@@ -11,140 +11,148 @@ from cnn.data.datasets import DATASETS, get_dataset
 from cnn.models.architectures import MODELS
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
-SCHEDULES = ("constant", "linear", "one-cycle", "cosine", "step")
+SCHEDULES = ("constant", "triangular", "cosine-warmup", "cosine", "step")
 FLIP = "flip"
+NONE = "none"  # as text: an optional field without a value, and an empty list
 
 
-def _field(default, text: str, *, choices: Iterable[str] = (), within: tuple = ()):
-    metadata = {"help": text, "choices": tuple(choices), "within": within}
-    return field(default=default, metadata=metadata)
+def _field(default, text: str, *, choices: Collection[str] = (), range: tuple = ()):
+    return field(default=default, metadata={"help": text, "choices": choices, "range": range})
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a training run does. The same recipe gives the same network.
+    """The hyperparameters of a training run.
 
-    Each field's metadata holds its `help`, the `choices` there are for a name, and the lowest
-    and highest number it may be `within`.
+    The same recipe on the same device in the same precision gives the same weights, to the bit.
+    Each field's metadata holds its `help`, the `choices` of a name, and the lowest and the
+    highest number of its `range`. A value outside of them is a `UserError`.
     """
 
-    dataset: str = _field("mnist", "the pictures to learn from", choices=DATASETS)
-    model: str = _field("three-conv-norm", "the network", choices=MODELS)
+    dataset: str = _field("mnist", "training data", choices=DATASETS)
+    model: str = _field("three-conv-norm", "network architecture", choices=MODELS)
     epochs: float = _field(
-        5.0, "how often every picture is seen; may be a fraction", within=(0.001, 10_000)
+        5.0, "passes over the training images; may be a fraction", range=(0.001, 10_000)
     )
-    batch_size: int = _field(128, "pictures a step", within=(1, 100_000))
-    optimizer: str = _field("adam", "how weights follow their gradients", choices=OPTIMIZERS)
+    batch_size: int = _field(128, "images per step", range=(1, 100_000))
+    optimizer: str = _field("adam", "optimizer", choices=OPTIMIZERS)
     learning_rate: float = _field(
-        1e-3, "step size, at its highest where a schedule changes it", within=(1e-9, 1_000)
+        1e-3, "learning rate; its maximum where a schedule changes it", range=(1e-9, 1_000)
     )
-    momentum: float = _field(
-        0.9, "share of the last step kept (Adam: its first beta)", within=(0, 0.9999)
+    momentum: float = _field(0.9, "momentum of SGD and Muon", range=(0, 0.9999))
+    beta1: float = _field(0.9, "Adam's decay of the mean gradient", range=(0, 0.9999))
+    beta2: float = _field(0.999, "Adam's decay of the mean squared gradient", range=(0, 0.999999))
+    weight_decay: float = _field(0.0, "L2 penalty; decoupled for AdamW", range=(0, 10))
+    norm_bias_lr_scale: float = _field(
+        1.0, "learning rate of batch norm's biases, relative to the others", range=(0, 1_000)
     )
-    second_momentum: float = _field(
-        0.999, "Adam's second beta: share of the squared gradients kept", within=(0, 0.999999)
-    )
-    weight_decay: float = _field(0.0, "pull of the weights towards zero", within=(0, 10))
-    norm_rate: float = _field(
-        1.0, "learning rate of batch norm's biases, in learning rates", within=(0, 1_000)
-    )
-    schedule: str = _field("constant", "course of the learning rate", choices=SCHEDULES)
-    warmup: float = _field(
-        0.2, "share of the run in which linear and one-cycle schedules rise", within=(0, 1)
+    schedule: str = _field("constant", "learning rate schedule", choices=SCHEDULES)
+    warmup_fraction: float = _field(
+        0.2, "fraction of the run with a rising rate (triangular, cosine-warmup)", range=(0, 1)
     )
     dropout: float | None = _field(
-        None, "share of units left out; by default the network's own", within=(0, 0.99)
+        None, "dropout rate; none for the network's own", range=(0, 0.99)
     )
     augmentation: tuple[str, ...] = _field(
-        (), "changes at random to each picture", choices=(FLIP, *AUGMENTATIONS)
+        (), "random changes to each image, in this order", choices=(FLIP, *AUGMENTATIONS)
     )
-    synthetic: int = _field(
-        0, "synthetic digits learnt from beside the data set's own", within=(0, 1_000_000)
+    extra_synthetic: int = _field(
+        0, "synthetic digits added to the training images", range=(0, 1_000_000)
     )
     label_smoothing: float = _field(
-        0.0, "share of each answer spread over the other classes", within=(0, 0.99)
+        0.0, "probability spread evenly over all classes in each label", range=(0, 0.99)
     )
     teacher: str | None = _field(
-        None, "a checkpoint whose shares for all classes are learnt beside the labels"
+        None, "teacher checkpoint for knowledge distillation: a file or a bundled network's name"
     )
     outliers: tuple[str, ...] = _field(
-        (), "images of other things, to be given equal probabilities: cifar100, or .npz files"
+        (), "out-of-distribution images to learn equal probabilities for: cifar100, .npz files"
     )
-    outlier_weight: float = _field(
-        0.5, "weight of the outliers' loss beside that of the images", within=(0, 100)
+    outlier_weight: float = _field(0.5, "weight of the outliers' loss", range=(0, 100))
+    ema_decay: float = _field(
+        0.0, "decay per step of the exponential moving average of the weights", range=(0, 0.99999)
     )
-    average: float = _field(
-        0.0, "decay, a step, of the running mean of the weights; 0 for none", within=(0, 0.99999)
-    )
-    clip: float = _field(
-        0.0, "longest gradient that a step follows whole; 0 for any", within=(0, 1e9)
+    max_grad_norm: float = _field(
+        0.0, "clip the norm of the gradient at this value; 0 turns clipping off", range=(0, 1e9)
     )
     patience: int = _field(
-        0, "epochs to wait for a better validation loss; 0 for all epochs", within=(0, 10_000)
+        0, "epochs without a lower validation loss before stopping; 0 never stops", range=(0, 10**4)
     )
-    held_out: int | None = _field(
-        None, "training pictures watched instead of learnt from", within=(1, 1_000_000)
+    validation_size: int | None = _field(
+        None, "training images held out; none for a tenth, at most 5,000", range=(1, 1_000_000)
     )
-    seed: int = _field(0, "start of all that is random", within=(0, 2**63 - 1))
-    claim: float | None = _field(
-        None, "the accuracy that the recipe's author states, for the Card", within=(0, 1)
-    )
-    default: bool = _field(False, "let this network answer for its data set on the page")
+    seed: int = _field(0, "seed of all random numbers", range=(0, 2**63 - 1))
 
     def __post_init__(self):
-        suitable = get_dataset(self.dataset)
-        for one in fields(self):
-            value, name = getattr(self, one.name), one.name.replace("_", " ")
-            choices, within = one.metadata["choices"], one.metadata["within"]
-            if one.name == "augmentation":
-                name = f"augmentation for {suitable.title}"
-                choices = suitable.augmentations
-            for word in value if isinstance(value, tuple) else (value,):
-                if choices and word not in choices:
-                    remedy = f"Choose: {', '.join(choices)}."
-                    raise UserError(f"There is no {name} {word!r}. {remedy}")
-            if within and value is not None and not within[0] <= value <= within[1]:
-                remedy = "Choose from {:g} to {:g}.".format(*within)
-                raise UserError(f"The {name} cannot be {value}. {remedy}")
-        if self.synthetic and suitable.channels != 1:
+        dataset = get_dataset(self.dataset)
+        for item in fields(self):
+            _check(item, getattr(self, item.name), dataset)
+        if self.extra_synthetic and dataset.input != "strokes":
             raise UserError(
-                f"Synthetic digits cannot join the pictures of {suitable.title}. Leave them at 0."
+                f"Synthetic digits cannot be added to {dataset.title}. Leave extra_synthetic at 0."
             )
 
 
+def _check(item, value: Any, dataset) -> None:
+    choices, range, name = item.metadata["choices"], item.metadata["range"], item.name
+    if name == "augmentation":
+        name, choices = f"augmentation for {dataset.title}", dataset.augmentations
+    name = name.replace("_", " ")
+    for word in value if isinstance(value, tuple) else (value,):
+        if choices and word not in choices:
+            raise UserError(f"There is no {name} {word!r}. Choose one of: {', '.join(choices)}.")
+    if range and value is not None and not range[0] <= value <= range[1]:
+        raise UserError(f"The {name} cannot be {value}. Choose from {range[0]:g} to {range[1]:g}.")
+
+
 def field_type(name: str) -> type:
-    """What a field of `Recipe` holds: str, int, float, bool or tuple."""
+    """The type of a field's value: str, int, float, bool or tuple."""
     hint = get_type_hints(Recipe)[name]
     if isinstance(hint, UnionType):
         hint = hint.__args__[0]
     return get_origin(hint) or hint
 
 
-def parse_field(name: str, text: str) -> Any:
-    """The value of a recipe's field that a text says: "warp+thickness" for two names.
+def is_optional(name: str) -> bool:
+    """Whether a field may be None."""
+    return NoneType in getattr(get_type_hints(Recipe)[name], "__args__", ())
 
-    A `UserError` names a field that no recipe has, and a text that is no such value.
+
+def parse_field(name: str, text: str) -> Any:
+    """Convert text to a field's value: "warp+thickness" is two names, "none" no value.
+
+    An unknown field and a text of the wrong type are a `UserError`.
     """
-    names = [one.name for one in fields(Recipe)]
+    names = [item.name for item in fields(Recipe)]
     if name not in names:
-        raise UserError(f"No recipe has the field {name!r}. Choose: {', '.join(names)}.")
+        raise UserError(f"A recipe has no field {name!r}. Choose one of: {', '.join(names)}.")
     expected = field_type(name)
+    if text == NONE and is_optional(name):
+        return None
     try:
         if expected is tuple:
-            return tuple(filter(None, text.split("+")))
+            return () if text == NONE else tuple(filter(None, text.split("+")))
         return {"true": True, "false": False}[text] if expected is bool else expected(text)
-    except (KeyError, ValueError) as fault:
+    except (KeyError, ValueError) as error:
+        remedy = f"Give a value such as {format_field(getattr(Recipe(), name))}"
+        alternative = " or a number" if is_optional(name) else ""
         raise UserError(
-            f"{text!r} is no {expected.__name__} for {name!r}. Choose one such as "
-            f"{getattr(Recipe(), name)!r}."
-        ) from fault
+            f"{text!r} is not a valid {expected.__name__} for {name!r}. {remedy}{alternative}."
+        ) from error
+
+
+def format_field(value: Any) -> str:
+    """Convert a field's value to the text that `parse_field` reads."""
+    if value is None or value == ():
+        return NONE
+    return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
 def for_finetuning(recipe: Recipe) -> Recipe:
-    """The recipe to go on with from finished weights: the same, with smaller steps.
+    """Adapt a recipe to training that goes on from finished weights.
 
-    A fifth of the learning rate, on its schedule from the beginning, other random numbers, and
-    neither teacher nor outliers, which may not be there.
+    The learning rate is a fifth, its schedule starts again, and the seed is the next one. The
+    teacher and the outliers are dropped, as their files may be missing.
     """
     return replace(
         recipe,
@@ -156,11 +164,11 @@ def for_finetuning(recipe: Recipe) -> Recipe:
 
 
 def from_dict(values: dict[str, Any]) -> Recipe:
-    """The recipe that a Card holds. A `UserError` names a field that no recipe has."""
-    unknown = values.keys() - {one.name for one in fields(Recipe)}
+    """Build the recipe that a model card holds. An unknown field is a `UserError`."""
+    unknown = values.keys() - {item.name for item in fields(Recipe)}
     if unknown:
         raise UserError(
-            f"No recipe has the field {min(unknown)!r}. Use a checkpoint of this program."
+            f"A recipe has no field {min(unknown)!r}. Use a checkpoint made by this program."
         )
     return Recipe(
         **{
@@ -171,14 +179,10 @@ def from_dict(values: dict[str, Any]) -> Recipe:
 
 
 def to_args(recipe: Recipe) -> list[str]:
-    """The command line's words for a recipe: those fields that are not at their defaults."""
+    """List the command line's flags for the fields that differ from their defaults."""
     words: list[str] = []
-    for one in fields(Recipe):
-        value = getattr(recipe, one.name)
-        if value != one.default:
-            words.append("--" + one.name.replace("_", "-"))
-            if isinstance(value, tuple):
-                words += value
-            elif value is not True:
-                words.append(str(value))
+    for item in fields(Recipe):
+        value = getattr(recipe, item.name)
+        if value != item.default:
+            words += ["--" + item.name.replace("_", "-"), format_field(value)]
     return words

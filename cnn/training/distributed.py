@@ -1,6 +1,6 @@
-"""One run on several processes, as `torchrun` starts them: each takes its share of every batch.
+"""Data-parallel training on several processes, as `torchrun` starts them.
 
-With one process, nothing here does anything.
+Each process takes its part of every batch. With one process, nothing here has an effect.
 """
 
 import contextlib
@@ -17,26 +17,52 @@ from cnn.training.state import Progress, TrainState
 
 
 def world_size() -> int:
-    """How many processes follow this run."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Return the number of processes of this run."""
+    return _number("WORLD_SIZE", 1)
 
 
 def rank() -> int:
-    """Which of them this is. The one of rank 0 reports and saves."""
-    return int(os.environ.get("RANK", "0"))
+    """Return the number of this process. Rank 0 reports and saves."""
+    return _number("RANK", 0)
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, "").strip()
+    try:
+        return int(text) if text else default
+    except ValueError as error:
+        raise UserError(
+            f"{variable} is {text!r}, which is not a number. Unset it, or start with torchrun."
+        ) from error
 
 
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
-    """Belong to the others inside, with a GPU or a share of the cores each."""
+    """Join the process group, with one GPU or an equal part of the cores per rank.
+
+    A group that cannot be formed is a `UserError`.
+    """
     if world_size() == 1:
         yield
         return
+    missing = [name for name in _TORCHRUN_VARIABLES if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"WORLD_SIZE is {world_size()}, but {', '.join(missing)} is not set. "
+            "Start with `torchrun --nproc-per-node=N -m cnn train`, or unset WORLD_SIZE."
+        )
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(_number("LOCAL_RANK", 0))
     else:
-        torch.set_num_threads(max(1, hardware.cpu_count() // int(os.environ["LOCAL_WORLD_SIZE"])))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        local_size = _number("LOCAL_WORLD_SIZE", world_size())
+        torch.set_num_threads(max(1, hardware.cpu_count() // local_size))
+    try:
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    except (RuntimeError, ValueError) as error:  # such as a port in use
+        raise UserError(
+            f"The {world_size()} processes could not connect ({_first_line(error)}). "
+            "Give torchrun another port with --master-port, or use --standalone."
+        ) from error
     try:
         with report_lost_ranks():
             yield
@@ -44,23 +70,31 @@ def process_group() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
+_TORCHRUN_VARIABLES = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
 @contextlib.contextmanager
 def report_lost_ranks() -> Iterator[None]:
-    """Say so, as a `UserError`, where another process is gone and so the work inside ends."""
+    """Turn the error that a lost rank causes into a `UserError`."""
     try:
         yield
-    except RuntimeError as fault:
+    except RuntimeError as error:
         if world_size() == 1:
             raise
         raise UserError(
-            f"Process {rank() + 1} of {world_size()} lost touch with another ({fault}). "
-            "See what that one says; with --resume a run goes on from its last whole epoch."
-        ) from fault
+            f"Process {rank() + 1} of {world_size()} lost the connection to another "
+            f"({_first_line(error)}). See that one's message; with --state a run can be resumed "
+            "from its last whole epoch."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 @contextlib.contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """What is done inside, rank 0 does before the others: it may be a download."""
+    """Let rank 0 run the body before the others do, as it may download something."""
     if rank():
         distributed.barrier()
     yield
@@ -68,20 +102,10 @@ def rank_zero_first() -> Iterator[None]:
         distributed.barrier()
 
 
-class TransparentDDP(DistributedDataParallel):
-    """A network whose gradients are the mean over all processes; its weights keep their names."""
-
-    def state_dict(self, *arguments, **options):
-        return self.module.state_dict(*arguments, **options)
-
-    def load_state_dict(self, *arguments, **options):
-        return self.module.load_state_dict(*arguments, **options)
-
-
 def fit(run: TrainState) -> Iterator[Progress]:
-    """`training.fit` where what rank 0 measures goes for all: their patience ends together.
+    """Train as `loop.fit` does, with rank 0's measurements for all: early stopping is shared.
 
-    The others may measure something else, for batch norm knows only a process's own pictures.
+    The others may measure something else, as batch norm knows only a process's own images.
     """
     for progress in loop.fit(run):
         if world_size() > 1 and progress.validation_loss is not None:
@@ -90,19 +114,19 @@ def fit(run: TrainState) -> Iterator[Progress]:
 
 
 def shard(run: TrainState) -> None:
-    """Give this process its share of each batch of a run that has just been started.
+    """Give this process its part of each batch of a run that has just been started.
 
-    All draw the same order of the pictures, and all at random alike; rank r of n takes every
-    n-th from the r-th. A `UserError` says that a batch cannot be shared evenly.
+    All processes draw the same order of images; rank r of n takes every n-th from the r-th on.
+    A batch that cannot be divided evenly is a `UserError`.
     """
     count = world_size()
     if count == 1:
         return
     if run.batch_size % count:
         raise UserError(
-            f"A batch of {run.batch_size} cannot be shared by {count} processes. "
+            f"A batch of {run.batch_size} cannot be divided among {count} processes. "
             f"Choose a multiple of {count}."
         )
     run.batch_size //= count
-    run.share = slice(rank(), len(run.splits.train) // count * count, count)
-    run.network = TransparentDDP(run.network)
+    run.shard = slice(rank(), len(run.splits.train) // count * count, count)
+    run.forward = DistributedDataParallel(run.network)

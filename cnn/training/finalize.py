@@ -1,4 +1,4 @@
-"""Split off."""
+"""The end of a training run: the final evaluation, and the model card."""
 
 import copy
 import datetime
@@ -8,105 +8,107 @@ from dataclasses import asdict
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
-from cnn import hardware
+from cnn import __version__, hardware
 from cnn.data import datasets
-from cnn.data.ood import ood_images
+from cnn.data.datasets import Split
 from cnn.evaluation import inference, metrics
-from cnn.models import architectures
+from cnn.evaluation.report import evaluate_for_card
+from cnn.models import architectures, checkpoints
 from cnn.models.checkpoints import Checkpoint, ModelCard
 from cnn.training.config import Recipe, to_args
 from cnn.training.loop import fit
 from cnn.training.presets import PRESETS
 from cnn.training.state import TrainState, start
 
-OOD_FALSE_POSITIVE_RATE = 0.05
 
+def finalize(
+    run: TrainState, reference_accuracy: float | None = None, make_default: bool = False
+) -> Checkpoint:
+    """Evaluate what was learned, on the test images once, and write the model card.
 
-def finalize(run: TrainState) -> Checkpoint:
-    """Measure what was learnt, on the test pictures once, and write the Card.
-
-    The temperature and the threshold of familiarity come from the validation pictures. Where the
-    run went on from another network, that one's epochs, seconds and command come first.
+    The weights are rounded as a checkpoint file keeps them. Where the run started from another
+    checkpoint, its epochs, seconds and command come first. The last two arguments are for the
+    card: the accuracy stated by the network's author, and whether the network is its data set's
+    default.
     """
-    network = copy.deepcopy(run.answering).eval().requires_grad_(False)
+    network = copy.deepcopy(run.eval_model).eval().requires_grad_(False)
     recipe, dataset = run.recipe, datasets.get_dataset(run.recipe.dataset)
-    watched, test = run.splits.validation, run.splits.test
-    validation = inference.logits(network, watched.images)
-    temperature = metrics.fit_temperature(validation, watched.labels)
-    threshold = metrics.energy_score(validation).quantile(OOD_FALSE_POSITIVE_RATE).item()
-    answers = inference.logits(network, test.images)
-    measured = metrics.compute_metrics(answers, test.labels)
-    last = run.history[-1] if run.history else {}
+    checkpoints.round_to_half(network)
+    validation = run.splits.validation
+    figures, predictions = evaluate_for_card(network, dataset, validation, run.splits.test)
     card = ModelCard(
         dataset=recipe.dataset,
         model=recipe.model,
         classes=dataset.classes,
         parameters=architectures.count_parameters(network),
-        recipe=asdict(recipe),
+        config=asdict(recipe),
         seed=recipe.seed,
-        train_accuracy=last.get("train_accuracy", 0.0),
-        train_loss=last.get("train_loss", 0.0),
-        validation_accuracy=metrics.compute_metrics(validation, watched.labels).accuracy,
-        test_accuracy=measured.accuracy,
-        test_accuracy_averaged=metrics.tta_accuracy(network, test, dataset),
-        test_loss=measured.loss,
-        ece=metrics.compute_metrics(answers, test.labels, temperature).ece,
-        ece_uncalibrated=measured.ece,
-        temperature=temperature,
-        threshold=threshold,
-        seconds=run.seconds + (run.origin.seconds if run.origin else 0.0),
+        train_accuracy=run.progress.train_accuracy if run.progress else 0.0,
+        train_loss=run.progress.train_loss if run.progress else 0.0,
+        **figures,
+        train_seconds=run.seconds + (run.init_card.train_seconds if run.init_card else 0.0),
         hardware=hardware.describe(run.device),
+        device=run.device.type,
+        precision=hardware.precision_name(run.precision),
         versions={
+            "cnn": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
         },
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        command=_command(run),
-        default=recipe.default,
-        claim=recipe.claim,
-        auroc=_ood_auroc(network, dataset, metrics.energy_score(answers)),
-        history=_history(run),
+        command=_command(run, reference_accuracy, make_default),
+        is_default=make_default,
+        reference_accuracy=reference_accuracy,
+        interrupted=run.interrupted,
+        history=_history(run, network, validation),
     )
-    return Checkpoint(network.cpu(), card)
+    return Checkpoint(network.cpu(), card, predictions)
 
 
-def _history(run: TrainState) -> list[dict[str, float]]:
-    before = run.origin.history if run.origin else []
-    if not before:
-        return run.history
-    since = {name: before[-1][name] for name in ("epoch", "step", "steps", "seconds")}
-    return before + [
-        epoch | {name: epoch[name] + ahead for name, ahead in since.items()}
-        for epoch in run.history
+def _history(run: TrainState, network: nn.Module, validation: Split) -> list[dict[str, float]]:
+    """List a row per epoch, with those of the checkpoint started from and a last, partial one."""
+    rows = list(run.history)
+    if run.progress and run.progress.validation_loss is None:
+        logits = inference.logits(network, validation.images)
+        measured = metrics.compute_metrics(logits, validation.labels)
+        last = {"validation_loss": measured.loss, "validation_accuracy": measured.accuracy}
+        rows.append(run.progress.row() | last)
+    earlier = run.init_card.history if run.init_card else []
+    if not earlier:
+        return rows
+    offsets = {name: earlier[-1][name] for name in ("epoch", "step", "steps", "seconds")}
+    return earlier + [
+        row | {name: row[name] + offset for name, offset in offsets.items()} for row in rows
     ]
 
 
-def _ood_auroc(network: nn.Module, dataset: datasets.Dataset, familiar: Tensor) -> dict[str, float]:
-    strange = {
-        kind: metrics.energy_score(inference.logits(network, pictures))
-        for kind, pictures in ood_images(dataset).items()
-    }
-    return {kind: metrics.auroc(familiar, scores) for kind, scores in strange.items()}
-
-
-def _command(run: TrainState) -> str:
-    recipe = run.recipe
-    presets = [name for name, known in PRESETS.items() if known == recipe]
-    own = [name for name in presets if name.startswith(recipe.dataset)]
-    name = own[0] if own else f"{recipe.dataset}-{recipe.model}"
-    file = f"checkpoints/{name}.safetensors"
-    words = ["python", "-m", "cnn", "train", *to_args(recipe), "--output", file]
-    if not run.origin:
+def _command(run: TrainState, reference_accuracy: float | None, make_default: bool) -> str:
+    """Write the command line that trains the network again."""
+    words = ["python", "-m", "cnn", "train", *to_args(run.recipe)]
+    if reference_accuracy is not None:
+        words += ["--reference-accuracy", str(reference_accuracy)]
+    if make_default:
+        words.append("--make-default")
+    words += ["--output", f"{_file_name(run.recipe)}.safetensors"]
+    if not run.init_card:
         return shlex.join(words)
-    origin = f"checkpoints/{run.origin.dataset}-{run.origin.model}.safetensors"
-    return f"{run.origin.command} && {shlex.join([*words, '--continue-from', origin])}"
+    init = f"{run.init_card.dataset}-{run.init_card.model}.safetensors"
+    return f"{run.init_card.command} && {shlex.join([*words, '--init-from', init])}"
+
+
+def _file_name(recipe: Recipe) -> str:
+    presets = (name for name, preset in PRESETS.items() if preset.recipe == recipe)
+    return next(
+        (name for name in presets if name.startswith(recipe.dataset)),
+        f"{recipe.dataset}-{recipe.model}",
+    )
 
 
 def train(recipe: Recipe) -> Checkpoint:
-    """Follow a recipe from beginning to end, in silence: `train(PRESETS["digits"])`."""
+    """Train from beginning to end without reports: `train(preset("digits").recipe)`."""
     run = start(recipe)
     for _ in fit(run):
         pass

@@ -1,106 +1,122 @@
-"""How weights move: the optimizers, and the course of the learning rate over a run."""
+"""Optimizers and learning rate schedules."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from cnn import hardware
 from cnn.training.config import Recipe
 
 MUON_SCALE = 1 / 8  # of the learning rate
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov's momentum; a convolution's step becomes an orthogonal matrix, a row a filter.
+    """Nesterov momentum with orthogonalised steps for convolutions.
 
-    So every direction in which its filters can change gets its share. A convolution turns by an
-    eighth of the learning rate and keeps the length that it began with, so that it turns as far
-    late in a run as early. All other weights take the steps of SGD. After K. Jordan and others,
-    "Muon: an optimizer for hidden layers in neural networks", 2024; torch's own takes matrices
-    only.
+    A convolution's step, as a matrix with a row per filter, is replaced by the nearest
+    orthogonal matrix, times an eighth of the learning rate; then the weight is scaled back to
+    the norm it started with, so that late steps turn it as far as early ones. All other
+    weights follow SGD. After K. Jordan and others, "Muon: an optimizer for hidden layers in
+    neural networks", 2024; torch's own takes matrices only. `precision` is the number format of
+    the orthogonalisation.
     """
 
-    def __init__(self, groups: list[dict], momentum: float):
+    def __init__(self, groups: list[dict], momentum: float, precision: torch.dtype):
         super().__init__(groups, {"lr": 0.0, "momentum": momentum, "weight_decay": 0.0})
+        self._precision = precision
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
-        """Move every weight that has a gradient."""
+        """Update every weight that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
-                turns, state = weight.ndim == 4, self.state[weight]
+                is_conv, state = weight.ndim == 4, self.state[weight]
                 if not state:
-                    state.update(mean=torch.zeros_like(weight), length=weight.norm())
+                    state.update(mean=torch.zeros_like(weight), norm=weight.norm())
                 gradient = weight.grad
-                if not turns:
+                if not is_conv:
                     gradient = gradient.add(weight, alpha=group["weight_decay"])
                 mean = state["mean"].mul_(group["momentum"]).add_(gradient)
                 step = gradient.add(mean, alpha=group["momentum"])
-                if turns:
-                    weight.sub_(
-                        _orthogonal(step.flatten(1)).view_as(step), alpha=group["lr"] * MUON_SCALE
-                    )
-                    weight.mul_(state["length"] / weight.norm())
+                if is_conv:
+                    step = _orthogonalize(step.flatten(1), self._precision).view_as(step)
+                    weight.sub_(step, alpha=group["lr"] * MUON_SCALE)
+                    weight.mul_(state["norm"] / weight.norm())
                 else:
                     weight.sub_(step, alpha=group["lr"])
 
 
-def _orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest matrix whose rows, or columns where these are fewer, are orthonormal.
+def _orthogonalize(matrix: Tensor, precision: torch.dtype) -> Tensor:
+    """Approximate the nearest matrix with orthonormal rows, or columns where these are fewer.
 
-    Five steps of Newton and Schulz with Jordan's coefficients bring every singular value to
-    somewhere between 0.7 and 1.2. Tall matrices get longer steps, as in torch's Muon.
+    Five Newton-Schulz steps with Jordan's coefficients bring every singular value to between
+    0.7 and 1.2. Tall matrices are scaled up, as in torch's Muon.
     """
     rows, columns = matrix.shape
-    found = matrix.to(hardware.amp_dtype(matrix.device))
-    found = found.T if rows > columns else found
-    found = found / found.norm().clamp(min=1e-7)
+    result = matrix.to(precision)
+    result = result.T if rows > columns else result
+    result = result / result.norm().clamp(min=1e-7)
     for _ in range(5):
-        square = found @ found.T
-        found = 3.4445 * found + (2.0315 * square @ square - 4.7750 * square) @ found
-    found = found.T if rows > columns else found
-    return found.to(matrix.dtype) * max(1, rows / columns) ** 0.5
+        square = result @ result.T
+        result = 3.4445 * result + (2.0315 * square @ square - 4.7750 * square) @ result
+    result = result.T if rows > columns else result
+    return result.to(matrix.dtype) * max(1, rows / columns) ** 0.5
 
 
-def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over what the network has to learn.
+def build_optimizer(
+    network: nn.Module, recipe: Recipe, precision: torch.dtype = torch.float32
+) -> torch.optim.Optimizer:
+    """Build the recipe's optimizer for the network's trainable weights.
 
-    Each of its parameter groups holds its own highest learning rate under `"highest"`.
+    Batch norm's biases are a group of their own. Each parameter group holds its maximum
+    learning rate under `"max_lr"`.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     biases = [norm.bias for norm in norms]
-    apart = set(biases)
-    others = [p for p in network.parameters() if p.requires_grad and p not in apart]
+    separate = set(biases)
+    others = [p for p in network.parameters() if p.requires_grad and p not in separate]
+    scale = recipe.norm_bias_lr_scale
     groups = [
-        {"params": others, "highest": recipe.learning_rate, "weight_decay": recipe.weight_decay},
+        {"params": others, "max_lr": recipe.learning_rate, "weight_decay": recipe.weight_decay},
         {
             "params": biases,
-            "highest": recipe.learning_rate * recipe.norm_rate,
-            "weight_decay": recipe.weight_decay / max(recipe.norm_rate, 1),
+            "max_lr": recipe.learning_rate * scale,
+            "weight_decay": recipe.weight_decay / max(scale, 1),
         },
     ]
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=nesterov)
     if recipe.optimizer == "muon":
-        return Muon(groups, recipe.momentum)
+        return Muon(groups, recipe.momentum, precision)
     adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    return adam(groups, betas=(recipe.momentum, recipe.second_momentum), fused=True)
+    return adam(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
 
 
-def lr_factor(recipe: Recipe, share: float) -> float:
-    """The learning rate as a share of its highest, after `share` in [0, 1] of the run."""
-    rising = share / recipe.warmup if share < recipe.warmup else 1.0
-    falling = (share - recipe.warmup) / (1 - recipe.warmup) if recipe.warmup < 1 else 0.0
-    falling = max(0.0, falling)
-    if recipe.schedule == "linear":
-        return min(rising, 1 - falling)
-    if recipe.schedule == "one-cycle":
-        up, down = (1 - math.cos(math.pi * rising)) / 2, (1 + math.cos(math.pi * falling)) / 2
-        return max(0.04, up) if share < recipe.warmup else max(1e-4, down)
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, fraction: float) -> None:
+    """Set every group's learning rate for the point `fraction` in [0, 1] of the run."""
+    factor = lr_factor(recipe, fraction)
+    for group in optimizer.param_groups:
+        group["lr"] = group["max_lr"] * factor
+
+
+def lr_factor(recipe: Recipe, fraction: float) -> float:
+    """Compute the learning rate, relative to its maximum, at `fraction` in [0, 1] of the run.
+
+    A function of the position alone, unlike `torch.optim.lr_scheduler`: a resumed run and
+    several processes need no further state. The tests compare it with torch's schedules.
+    """
+    warmup = recipe.warmup_fraction
+    rise = fraction / warmup if fraction < warmup else 1.0
+    decay = max(0.0, (fraction - warmup) / (1 - warmup)) if warmup < 1 else 0.0
+    if recipe.schedule == "triangular":
+        return min(rise, 1 - decay)
+    if recipe.schedule == "cosine-warmup":
+        if fraction < warmup:
+            return max(0.04, (1 - math.cos(math.pi * rise)) / 2)
+        return max(1e-4, (1 + math.cos(math.pi * decay)) / 2)
     if recipe.schedule == "cosine":
-        return (1 + math.cos(math.pi * share)) / 2
+        return (1 + math.cos(math.pi * fraction)) / 2
     if recipe.schedule == "step":
-        return 0.1 ** sum(share >= milestone for milestone in (0.5, 0.75))
+        return 0.1 ** sum(fraction >= milestone for milestone in (0.5, 0.75))
     return 1.0

@@ -1,9 +1,25 @@
-"""Split off."""
+"""Presets: recipes worth repeating, each with what it reaches."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cnn import UserError
 from cnn.training.config import Recipe
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe with a title that says what it reaches.
+
+    `title` names the test accuracy measured, in percent; with two numbers the second is with
+    test-time augmentation. `reference_accuracy`, in [0, 1], is the accuracy stated by the author
+    of the network. `make_default` lets the network that it trains be its data set's default.
+    """
+
+    recipe: Recipe
+    title: str
+    reference_accuracy: float | None = None
+    make_default: bool = False
+
 
 _TWO_CONV = Recipe(
     model="two-conv",
@@ -35,10 +51,10 @@ _QUICK_DIGITS = Recipe(
     epochs=1,
     batch_size=256,
     learning_rate=0.01,
-    momentum=0.7,
-    second_momentum=0.9,
+    beta1=0.7,
+    beta2=0.9,
     label_smoothing=0.1,
-    schedule="one-cycle",
+    schedule="cosine-warmup",
 )
 _QUICK_PHOTOS = Recipe(
     dataset="cifar10",
@@ -49,14 +65,14 @@ _QUICK_PHOTOS = Recipe(
     learning_rate=1.5,
     momentum=0.6,
     weight_decay=0.0013,
-    norm_rate=64,
-    schedule="linear",
-    warmup=0.1,
+    norm_bias_lr_scale=64,
+    schedule="triangular",
+    warmup_fraction=0.1,
     augmentation=("flip", "nudge"),
     label_smoothing=0.1,
 )
 _AIRBENCH = replace(
-    _QUICK_PHOTOS, model="whitened", batch_size=500, label_smoothing=0.2, held_out=1_000
+    _QUICK_PHOTOS, model="whitened", batch_size=500, label_smoothing=0.2, validation_size=1_000
 )
 _PHOTOS = replace(
     _AIRBENCH,
@@ -65,11 +81,10 @@ _PHOTOS = replace(
     learning_rate=0.6,
     momentum=0.85,
     weight_decay=0.0011,
-    warmup=0.2,
+    warmup_fraction=0.2,
     augmentation=("flip", "shift", "camera", "cutout"),
     label_smoothing=0.0,
-    held_out=2_000,
-    default=True,
+    validation_size=2_000,
 )
 
 _AUGMENTED = Recipe(
@@ -80,7 +95,7 @@ _AUGMENTED = Recipe(
     optimizer="adamw",
     learning_rate=3e-3,
     weight_decay=0.02,
-    schedule="one-cycle",
+    schedule="cosine-warmup",
     augmentation=("flip", "nudge"),
 )
 _CLASSIC = Recipe(
@@ -91,7 +106,7 @@ _CLASSIC = Recipe(
     learning_rate=0.1,
     momentum=0.9,
     weight_decay=5e-4,
-    schedule="one-cycle",
+    schedule="cosine-warmup",
     augmentation=("flip", "shift"),
 )
 _DIGITS = Recipe(
@@ -101,75 +116,120 @@ _DIGITS = Recipe(
     optimizer="adamw",
     learning_rate=4e-3,
     weight_decay=0.02,
-    schedule="one-cycle",
+    schedule="cosine-warmup",
     augmentation=("warp", "thickness"),
-    synthetic=24_000,
+    extra_synthetic=24_000,
     label_smoothing=0.05,
-    average=0.998,
-    held_out=1_000,
-    default=True,
+    ema_decay=0.998,
+    validation_size=1_000,
 )
 
-PRESETS: dict[str, Recipe] = {
-    "mnist-two-conv": _TWO_CONV,
-    "cifar10-two-conv": replace(_TWO_CONV, dataset="cifar10", augmentation=("flip", "shift")),
-    "mnist-three-conv": replace(_THREE_CONV, claim=0.98),
-    "cifar10-three-conv": replace(_THREE_CONV, dataset="cifar10", claim=0.74),
-    "mnist-three-conv-norm": replace(_THREE_CONV_NORM, claim=0.9939),
-    "cifar10-three-conv-norm": replace(_THREE_CONV_NORM, dataset="cifar10", claim=0.7847),
-    "mnist-two-conv-dropout": replace(_TWO_CONV_DROPOUT, claim=0.98),
-    "cifar10-two-conv-dropout": replace(_TWO_CONV_DROPOUT, dataset="cifar10"),
-    "mnist-three-conv-wide": replace(_THREE_CONV_WIDE, dataset="mnist", augmentation=("shift",)),
-    "cifar10-three-conv-wide": _THREE_CONV_WIDE,
-    "mnist-98": replace(_QUICK_DIGITS, epochs=0.42),
-    "mnist-99": _QUICK_DIGITS,
-    "mnist-99.4": replace(_QUICK_DIGITS, epochs=2.8, augmentation=("warp",)),
-    "mnist-99.5": replace(_QUICK_DIGITS, epochs=5, augmentation=("warp",), held_out=1_000),
-    "synthetic": replace(_QUICK_DIGITS, dataset="synthetic", epochs=4),
-    "cifar10-74": replace(_QUICK_PHOTOS, epochs=0.85),
-    "cifar10-78": _QUICK_PHOTOS,
-    "cifar10-90": replace(_AIRBENCH, model="whitened-small", epochs=4.25),
-    "cifar10-94": replace(_AIRBENCH, epochs=8, learning_rate=1.0),
-    "mnist-three-conv-norm-augmented": replace(
-        _AUGMENTED, dataset="mnist", augmentation=("warp", "thickness"), claim=0.9939
+PRESETS: dict[str, Preset] = {
+    "mnist-two-conv": Preset(_TWO_CONV, "MNIST, two convolutions: 98.8 %"),
+    "cifar10-two-conv": Preset(
+        replace(_TWO_CONV, dataset="cifar10", augmentation=("flip", "shift")),
+        "CIFAR-10, two convolutions: 72.3 / 75.2 %",
     ),
-    "cifar10-three-conv-norm-augmented": replace(_AUGMENTED, claim=0.7847),
-    "cifar10-resnet-20": replace(_CLASSIC, model="resnet-20"),
-    "cifar10-vgg": replace(_CLASSIC, model="vgg"),
-    "digits": _DIGITS,
-    "digits-best": replace(
-        _DIGITS,
-        model="six-conv-norm",
-        epochs=24,
-        augmentation=("warp",),
-        synthetic=0,
-        default=False,
+    "mnist-three-conv": Preset(_THREE_CONV, "MNIST, three convolutions: 99.2 %", 0.98),
+    "cifar10-three-conv": Preset(
+        replace(_THREE_CONV, dataset="cifar10"),
+        "CIFAR-10, three convolutions: 74.6 / 77.5 %",
+        0.74,
     ),
-    "digits-tiny": replace(
-        _DIGITS,
-        model="tiny",
-        epochs=80,
-        learning_rate=0.01,
-        weight_decay=0.005,
-        augmentation=("warp",),
-        synthetic=0,
-        label_smoothing=0.0,
-        default=False,
+    "mnist-three-conv-norm": Preset(
+        _THREE_CONV_NORM, "MNIST, three convolutions with batch norm: 99.3 %", 0.9939
     ),
-    "photos": _PHOTOS,
-    "photos-small": replace(
-        _PHOTOS,
-        model="whitened-small",
-        epochs=24,
-        held_out=5_000,
-        teacher="checkpoints/cifar10-whitened.safetensors",
-        default=False,
+    "cifar10-three-conv-norm": Preset(
+        replace(_THREE_CONV_NORM, dataset="cifar10"),
+        "CIFAR-10, three convolutions with batch norm: 77.8 / 79.8 %",
+        0.7847,
+    ),
+    "mnist-two-conv-dropout": Preset(
+        _TWO_CONV_DROPOUT, "MNIST, two convolutions with dropout: 99.3 %", 0.98
+    ),
+    "cifar10-two-conv-dropout": Preset(
+        replace(_TWO_CONV_DROPOUT, dataset="cifar10"),
+        "CIFAR-10, two convolutions with dropout: 71.1 / 73.2 %",
+    ),
+    "mnist-three-conv-wide": Preset(
+        replace(_THREE_CONV_WIDE, dataset="mnist", augmentation=("shift",)),
+        "MNIST, three wide convolutions: 99.5 %",
+    ),
+    "cifar10-three-conv-wide": Preset(
+        _THREE_CONV_WIDE, "CIFAR-10, three wide convolutions: 81.2 / 82.6 %"
+    ),
+    "mnist-98": Preset(replace(_QUICK_DIGITS, epochs=0.42), "MNIST to 98.6 %"),
+    "mnist-99": Preset(_QUICK_DIGITS, "MNIST to 99.2 %"),
+    "mnist-99.4": Preset(
+        replace(_QUICK_DIGITS, epochs=2.8, augmentation=("warp",)), "MNIST to 99.48 %"
+    ),
+    "mnist-99.5": Preset(
+        replace(_QUICK_DIGITS, epochs=5, augmentation=("warp",), validation_size=1_000),
+        "MNIST to 99.54 %",
+    ),
+    "synthetic": Preset(
+        replace(_QUICK_DIGITS, dataset="synthetic", epochs=4), "Synthetic digits, no download"
+    ),
+    "cifar10-74": Preset(replace(_QUICK_PHOTOS, epochs=0.85), "CIFAR-10 to 75.5 %"),
+    "cifar10-78": Preset(_QUICK_PHOTOS, "CIFAR-10 to 80.3 %"),
+    "cifar10-90": Preset(
+        replace(_AIRBENCH, model="whitened-small", epochs=4.25), "CIFAR-10 to 90.2 %"
+    ),
+    "cifar10-94": Preset(
+        replace(_AIRBENCH, epochs=8, learning_rate=1.0), "CIFAR-10 to 93.1 / 93.9 %"
+    ),
+    "mnist-three-conv-norm-augmented": Preset(
+        replace(_AUGMENTED, dataset="mnist", augmentation=("warp", "thickness")),
+        "MNIST, three convolutions, augmented: 99.65 %",
+        0.9939,
+    ),
+    "cifar10-three-conv-norm-augmented": Preset(
+        _AUGMENTED, "CIFAR-10, three convolutions, augmented: 83.6 / 84.9 %", 0.7847
+    ),
+    "cifar10-resnet-20": Preset(
+        replace(_CLASSIC, model="resnet-20"), "CIFAR-10, ResNet-20: 87.1 / 87.9 %"
+    ),
+    "cifar10-vgg": Preset(replace(_CLASSIC, model="vgg"), "CIFAR-10, VGG: 87.2 / 88.2 %"),
+    "digits": Preset(_DIGITS, "MNIST and synthetic digits: 99.7 %", make_default=True),
+    "digits-best": Preset(
+        replace(
+            _DIGITS,
+            model="six-conv-norm",
+            epochs=24,
+            augmentation=("warp",),
+            extra_synthetic=0,
+        ),
+        "MNIST, six convolutions: 99.7 %",
+    ),
+    "digits-tiny": Preset(
+        replace(
+            _DIGITS,
+            model="tiny",
+            epochs=80,
+            learning_rate=0.01,
+            weight_decay=0.005,
+            augmentation=("warp",),
+            extra_synthetic=0,
+            label_smoothing=0.0,
+        ),
+        "MNIST, 9,330 parameters: 99.5 %",
+    ),
+    "photos": Preset(_PHOTOS, "CIFAR-10 and photographs: 94.1 / 95.1 %", make_default=True),
+    "photos-small": Preset(
+        replace(
+            _PHOTOS,
+            model="whitened-small",
+            epochs=24,
+            validation_size=5_000,
+            teacher="cifar10-whitened",
+        ),
+        "CIFAR-10, distilled: 93.7 / 94.6 %",
     ),
 }
 
 
-def preset(name: str) -> Recipe:
-    """The recipe of that name, or a `UserError` that lists the names there are."""
+def preset(name: str) -> Preset:
+    """Return the preset of that name. An unknown name is a `UserError`."""
     if name not in PRESETS:
-        raise UserError(f"There is no preset called {name!r}. Choose: {', '.join(PRESETS)}.")
+        raise UserError(f"There is no preset called {name!r}. Choose one of: {', '.join(PRESETS)}.")
     return PRESETS[name]

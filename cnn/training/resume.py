@@ -1,60 +1,88 @@
-"""A run put aside and taken up again, to the bit as if it had never been interrupted.
+"""Saving the training state, and resuming from it to the bit as if never interrupted.
 
-Only the weights to go back to, should the loss explode, are none from before the interruption.
-The working file holds the optimizer's memory beside the weights; it is no checkpoint.
+The file holds the optimizer's state beside the weights; it is not a checkpoint. The weights to
+fall back to are not saved: after resuming, a divergence can only fall back to later ones.
 """
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from cnn import UserError
+from cnn import UserError, hardware
 from cnn.files import atomic_write
-from cnn.training.state import TrainState
+from cnn.training.state import Progress, TrainState
 
 
 def save_state(run: TrainState, path: str | Path) -> None:
-    """Write all that the run needs to go on, whole or not at all. Do so between two epochs."""
+    """Write all that the run needs to go on, whole or not at all. Call it between two epochs."""
     state = {
         "recipe": dataclasses.asdict(run.recipe),
+        "device": run.device.type,
+        "precision": hardware.precision_name(run.precision),
         "network": run.network.state_dict(),
-        "answering": run.answering.state_dict(),
+        "ema_model": run.ema_model and run.ema_model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "generator": run.generator.get_state(),
         "torch": torch.get_rng_state(),
         "step": run.step,
         "seconds": run.seconds,
         "history": run.history,
+        "progress": run.progress and dataclasses.asdict(run.progress),
     }
-    with atomic_write(Path(path), "run") as place:
-        torch.save(state, place)
-        place.replace(path)
+    with atomic_write(Path(path), "training state") as temporary:
+        torch.save(state, temporary)
 
 
 def load_state(run: TrainState, path: str | Path) -> None:
     """Bring a run that has just been started to where the file left it.
 
-    A `UserError` tells of a file that is not such a one, or that follows another recipe.
+    A file that is missing, damaged or not a training state, and one of another recipe, device or
+    precision, are a `UserError`.
     """
     path = Path(path)
+    if not path.exists():
+        raise UserError(f"There is no training state {str(path)!r}. Check its name.")
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        recipe = state["recipe"]
-    except Exception as fault:  # torch.load raises a different type for each kind of damage
+        differences = _differences(run, state)
+    except Exception as error:  # torch.load raises a different type for each kind of damage
+        raise _not_a_state(path) from error
+    if differences:
         raise UserError(
-            f"{path.name!r} is not a run that was put aside. Name another file, or remove it."
-        ) from fault
-    expected = dataclasses.asdict(run.recipe)
-    differing = [name for name in expected if expected[name] != recipe.get(name)]
-    if differing:
-        raise UserError(
-            f"{path.name!r} follows another recipe: it differs in {', '.join(differing)}. "
-            "Give the same recipe, or name another file."
+            f"{str(path)!r} belongs to another run: it differs in {', '.join(differences)}. "
+            "Give the same settings, or name another file."
         )
+    try:
+        _restore(run, state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise _not_a_state(path) from error
+
+
+def _not_a_state(path: Path) -> UserError:
+    return UserError(f"{str(path)!r} is not a whole training state. Name another file.")
+
+
+def _differences(run: TrainState, state: dict[str, Any]) -> list[str]:
+    """Describe each setting that the file has another value of."""
+    saved = state["recipe"] | {name: state[name] for name in ("device", "precision")}
+    current = dataclasses.asdict(run.recipe)
+    current |= {"device": run.device.type, "precision": hardware.precision_name(run.precision)}
+    return [
+        f"{name} ({saved.get(name)} there, {value} here)"
+        for name, value in current.items()
+        if saved.get(name) != value
+    ]
+
+
+def _restore(run: TrainState, state: dict[str, Any]) -> None:
     run.network.load_state_dict(state["network"])
-    run.answering.load_state_dict(state["answering"])
+    if run.ema_model is not None:
+        run.ema_model.load_state_dict(state["ema_model"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.generator.set_state(state["generator"])
     torch.set_rng_state(state["torch"])
-    run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
+    run.step, run.seconds = int(state["step"]), float(state["seconds"])
+    run.history = [Progress(**row).row() for row in state["history"]]
+    run.progress = state["progress"] and Progress(**state["progress"])

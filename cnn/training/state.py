@@ -1,9 +1,10 @@
-"""A training run that has not made its first step, and how it stands later."""
+"""The state of a training run: how it is set up, and what changes step by step."""
 
 import copy
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +23,13 @@ WHITENING_IMAGES = 500
 
 @dataclass(frozen=True)
 class Progress:
-    """How a run stands after `step` of `steps`.
+    """The figures of a run after `step` of `steps`.
 
-    `seconds` is training time so far: writing synthetic digits, building and whitening the
-    network, augmentation and steps, without reading files, evaluation and saving. Loss and
-    accuracy are means over the epoch so far; those of the validation pictures are None unless
-    just measured, at the end of an epoch.
+    `seconds` is training time: writing synthetic digits, building and whitening the network,
+    augmentation and steps, without reading files, evaluation and saving. Losses are plain cross
+    entropy. `train_loss` and `train_accuracy` are means over the epoch so far, `batch_loss` and
+    `batch_accuracy` those of the last batch. The validation figures are None unless just
+    measured, at the end of an epoch.
     """
 
     step: int
@@ -40,106 +42,144 @@ class Progress:
     validation_loss: float | None
     validation_accuracy: float | None
     images_per_second: float
+    batch_loss: float = math.nan
+    batch_accuracy: float = math.nan
+
+    def row(self) -> dict[str, float | None]:
+        """Return the figures that JSON lines, tables and model cards hold: all but the batch's."""
+        return {name: value for name, value in asdict(self).items() if "batch" not in name}
+
+
+@dataclass(frozen=True)
+class BestWeights:
+    """The weights with the lowest training loss reported so far, to fall back to."""
+
+    progress: Progress
+    weights: dict[str, Tensor]
 
 
 @dataclass
 class TrainState:
-    """A training under way: all that changes while a recipe is followed.
+    """A training run: all that changes while a recipe is followed.
 
-    `answering` is the network to ask and to keep: the running mean of the weights where the
-    recipe asks for one, else the network itself. `mirrored` says which pictures are seen in the
-    mirror in the first epoch; in every next one it is the others. `origin` is the Card of the
-    network that the run began with, where it did not begin with nothing. `share` and
-    `batch_size` are what this process has of the pictures and of each batch: all of it, unless
-    `distributed.spread` says otherwise. `sound` holds the weights of the step with the lowest
-    reported loss, to go back to. `teacher` is the network of the recipe's teacher, `outliers`
-    the images of other things, uint8 (N, C, H, W).
+    `forward` is the network, wrapped where several processes average their gradients.
+    `ema_model` holds the moving average of the weights where the recipe asks for one.
+    `flip_mask` says which images are mirrored in the first epoch, the third and so on; in between
+    it is the others.
+    `shard` and `batch_size` are this process's part of the images and of each batch: all of it,
+    unless `distributed.shard` changes them. `history` holds a row per epoch, `progress` the last
+    report. `init_card` is the card of the checkpoint that the run started from, if any.
+    `teacher` is the network to distil, `outliers` are uint8 (N, C, H, W).
     """
 
     recipe: Recipe
     splits: Splits
     network: nn.Sequential
-    answering: nn.Sequential
+    forward: nn.Module
+    ema_model: nn.Sequential | None
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
-    mirrored: Tensor
+    flip_mask: Tensor
     device: torch.device
     precision: torch.dtype
     batch_size: int
-    share: slice = field(default_factory=lambda: slice(None))
+    shard: slice = field(default_factory=lambda: slice(None))
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-    origin: ModelCard | None = None
+    progress: Progress | None = None
+    best: BestWeights | None = None
+    init_card: ModelCard | None = None
     teacher: nn.Sequential | None = None
     outliers: Tensor | None = None
-    sound: tuple[float, int, dict[str, Tensor]] = (math.inf, 0, {})
 
     @property
-    def steps_an_epoch(self) -> int:
-        """Steps in which every picture is seen once."""
-        return math.ceil(len(range(len(self.splits.train))[self.share]) / self.batch_size)
+    def eval_model(self) -> nn.Sequential:
+        """The network to evaluate and to keep: the moving average, or the network itself."""
+        return self.network if self.ema_model is None else self.ema_model
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run has ended before its recipe, by its patience aside."""
+        return self.step < self.steps and not self.out_of_patience
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the validation loss has not become lower for the recipe's patience."""
+        losses = [row["validation_loss"] for row in self.history]
+        return 0 < self.recipe.patience < len(losses) - losses.index(min(losses))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which every image is seen once."""
+        return math.ceil(len(range(len(self.splits.train))[self.shard]) / self.batch_size)
 
     @property
     def steps(self) -> int:
-        """Steps in all, at least one."""
-        return max(1, round(self.recipe.epochs * self.steps_an_epoch))
+        """Steps of the whole run, at least one."""
+        return max(1, round(self.recipe.epochs * self.steps_per_epoch))
 
 
 def start(
     recipe: Recipe,
     splits: Splits | None = None,
     device: torch.device | None = None,
-    origin: Checkpoint | None = None,
+    precision: torch.dtype | None = None,
+    init: Checkpoint | None = None,
 ) -> TrainState:
-    """Seed, load, build: a run that has not made its first step.
+    """Seed the random numbers, load the images and build the network of a run.
 
-    `splits` are the pictures where they are in memory already. `origin` is a finished network to
-    go on from, which stays as it is; `recipes.continued` gives a recipe for that. A batch larger
-    than the set and weights that do not fit the recipe's network are a `UserError`.
+    `splits` are the images where they are in memory already. `device` and `precision` default to
+    the fastest ones. `init` is a checkpoint whose weights to start from, which stays as it is;
+    `config.for_finetuning` gives a recipe for that. A batch larger than the training set and
+    weights that do not fit the recipe's network are a `UserError`.
     """
     dataset = datasets.get_dataset(recipe.dataset)
-    splits = splits or datasets.load(dataset, recipe.held_out)
+    splits = splits or datasets.load(dataset, recipe.validation_size)
     device = device or hardware.device()
+    precision = precision or hardware.amp_dtype(device)
     generator = torch.Generator().manual_seed(recipe.seed)
-    begun = time.perf_counter()
-    if recipe.synthetic:
+    started = time.perf_counter()
+    if recipe.extra_synthetic:
         splits = splits._replace(train=_with_synthetic(splits.train, recipe))
     if recipe.batch_size > len(splits.train):
         raise UserError(
-            f"A batch of {recipe.batch_size:,} is larger than the {len(splits.train):,} pictures "
-            "to learn from. Choose a smaller batch size."
+            f"A batch of {recipe.batch_size:,} is larger than the {len(splits.train):,} training "
+            "images. Choose a smaller batch size."
         )
     torch.manual_seed(recipe.seed)
     network = architectures.build(recipe.model, dataset, recipe.dropout)
     network.to(device, memory_format=torch.channels_last)
-    if origin:
-        _take_weights(network, origin, recipe)
+    if init:
+        _load_weights(network, init, recipe)
     else:
         architectures.init_whitening(
             network, inference.to_float(splits.train.images[:WHITENING_IMAGES], device)
         )
-    prepared = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     return TrainState(
         recipe=recipe,
         splits=splits,
         network=network,
-        answering=copy.deepcopy(network) if recipe.average else network,
-        optimizer=optimizers.build_optimizer(network, recipe),
+        forward=network,
+        ema_model=copy.deepcopy(network) if recipe.ema_decay else None,
+        optimizer=optimizers.build_optimizer(network, recipe, precision),
         generator=generator,
-        mirrored=torch.rand(len(splits.train), generator=generator) < 0.5,
+        flip_mask=torch.rand(len(splits.train), generator=generator) < 0.5,
         device=device,
-        precision=hardware.amp_dtype(device),
+        precision=precision,
         batch_size=recipe.batch_size,
-        seconds=prepared,
-        origin=origin and origin.card,
-        teacher=_teacher(recipe, device) if recipe.teacher else None,
+        seconds=seconds,
+        init_card=init and init.card,
+        teacher=_load_teacher(recipe, device) if recipe.teacher else None,
         outliers=outliers.load(recipe.outliers, dataset).train if recipe.outliers else None,
     )
 
 
-def _teacher(recipe: Recipe, device: torch.device) -> nn.Sequential:
-    network, card = checkpoints.load(recipe.teacher)
+def _load_teacher(recipe: Recipe, device: torch.device) -> nn.Sequential:
+    path = Path(recipe.teacher)
+    bundled = checkpoints.BUNDLED / f"{recipe.teacher}{checkpoints.SUFFIX}"
+    network, card = checkpoints.load(bundled if bundled.exists() and not path.exists() else path)
     if card.dataset != recipe.dataset:
         raise UserError(
             f"{recipe.teacher!r} was trained on {card.dataset!r} and cannot teach "
@@ -148,18 +188,18 @@ def _teacher(recipe: Recipe, device: torch.device) -> nn.Sequential:
     return network.to(device, memory_format=torch.channels_last)
 
 
-def _take_weights(network: nn.Sequential, origin: Checkpoint, recipe: Recipe) -> None:
+def _load_weights(network: nn.Sequential, init: Checkpoint, recipe: Recipe) -> None:
     try:
-        network.load_state_dict(origin.network.state_dict())
-    except RuntimeError as fault:
+        network.load_state_dict(init.network.state_dict())
+    except RuntimeError as error:
         raise UserError(
-            f"The weights of {origin.card.model!r} for {origin.card.dataset!r} do not fit "
+            f"The weights of {init.card.model!r} for {init.card.dataset!r} do not fit "
             f"{recipe.model!r} for {recipe.dataset!r}. Choose the same network."
-        ) from fault
+        ) from error
 
 
 def _with_synthetic(train: Split, recipe: Recipe) -> Split:
-    images, labels = synthetic.synthetic_digits(recipe.synthetic, seed=recipe.seed + 1)
+    images, labels = synthetic.synthetic_digits(recipe.extra_synthetic, seed=recipe.seed + 1)
     return Split(
         torch.cat([train.images, torch.from_numpy(images).unsqueeze(1)]),
         torch.cat([train.labels, torch.from_numpy(labels)]),

@@ -1,9 +1,10 @@
-"""Many runs of one recipe with some of its fields varied, side by side, each in its own time.
+"""Hyperparameter sweeps: many runs of a recipe with some of its fields varied.
 
-Every run is one row of a table that is kept as it grows; whoever starts the same sweep again
-gets the rows that are still missing.
+Runs are spread over worker processes. Each is a row of a table that is kept as it grows, so that
+a sweep that is started again does only the runs that are still missing.
 """
 
+import contextlib
 import csv
 import functools
 import itertools
@@ -24,59 +25,67 @@ import torch
 
 from cnn import UserError, hardware
 from cnn.data import datasets
-from cnn.training.config import Recipe, parse_field, to_args
+from cnn.files import report_write_errors
+from cnn.training.config import Recipe, field_type, format_field, parse_field, to_args
 from cnn.training.loop import fit
 from cnn.training.state import start
 
 METRICS = ("train_loss", "validation_loss", "validation_accuracy", "seconds")
+Space = Mapping[str, list | tuple]
+Combination = tuple[dict[str, Any], Recipe]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep: what it varies, its recipe, and the `fold` of `folds` it watches.
+    """One run of a sweep: the values of the varied fields, the recipe, and the validation fold.
 
-    With no folds it watches the pictures that every run watches.
+    Without `folds` it is validated on the images that every run is validated on.
     """
 
-    varied: Mapping[str, Any]
+    params: Mapping[str, Any]
     recipe: Recipe
     fold: int = 0
     folds: int = 0
 
     def key(self) -> dict[str, str]:
-        """Its first cells in the table, which tell it from every other run."""
-        cells = {name: _cell(value) for name, value in self.varied.items()}
-        words = shlex.join(to_args(self.recipe))
-        fold = f"{self.fold} of {self.folds}" if self.folds else ""
-        return cells | {"seed": str(self.recipe.seed), "fold": fold, "recipe": words}
+        """Return its first cells in the table, which identify it."""
+        cells = {name: format_field(value) for name, value in self.params.items()}
+        fold = {"fold": str(self.fold), "folds": str(self.folds)} if self.folds else {}
+        args = shlex.join(to_args(self.recipe))
+        return cells | {"seed": str(self.recipe.seed)} | fold | {"recipe": args}
 
 
 def parse_space(texts: Iterable[str]) -> dict[str, list | tuple]:
-    """What "field=value,value" and "field=low..high" say: lists to choose from and ranges.
+    """Parse "field=value,value" to a list of choices and "field=low..high" to a range.
 
-    Names within a value are joined by a plus: "augmentation=warp,warp+thickness".
+    Names within a value are joined by a plus: "augmentation=warp,warp+thickness". Only numbers
+    have ranges.
     """
-    found: dict[str, list | tuple] = {}
+    space: dict[str, list | tuple] = {}
     for text in texts:
         name, _, values = text.partition("=")
         name = name.strip().replace("-", "_")
-        read = functools.partial(parse_field, name)
+        parse = functools.partial(parse_field, name)
         low, dots, high = values.partition("..")
-        found[name] = (read(low), read(high)) if dots else [read(one) for one in values.split(",")]
-    return found
+        if dots and field_type(name) in (int, float):
+            space[name] = parse(low), parse(high)
+        else:
+            space[name] = [parse(value) for value in values.split(",")]
+    return space
 
 
-def grid_search(base: Recipe, varied: Mapping[str, list | tuple]) -> list[tuple[dict, Recipe]]:
-    """Every combination of the values."""
-    for name, values in varied.items():
+def grid_search(base: Recipe, space: Space) -> list[Combination]:
+    """List every combination of the values."""
+    for name, values in space.items():
         if isinstance(values, tuple):
-            raise UserError(f"A grid needs single values of {name!r}. List them, or use --random.")
-    chosen = [dict(zip(varied, one, strict=True)) for one in itertools.product(*varied.values())]
-    return [(one, replace(base, **one)) for one in chosen]
+            raise UserError(f"A grid needs single values of {name!r}. List them, or use --samples.")
+    combinations = itertools.product(*space.values())
+    params = [dict(zip(space, values, strict=True)) for values in combinations]
+    return [(values, replace(base, **values)) for values in params]
 
 
-def random_search(base: Recipe, varied: Mapping[str, list | tuple], count: int) -> list:
-    """Combinations drawn at random, the same ones every time; a range by its logarithm."""
+def random_search(base: Recipe, space: Space, count: int) -> list[Combination]:
+    """Draw combinations at random, the same ones every time; log-uniformly from a range."""
     generator = random.Random(0)
 
     def draw(values: list | tuple) -> Any:
@@ -84,156 +93,158 @@ def random_search(base: Recipe, varied: Mapping[str, list | tuple], count: int) 
             return generator.choice(values)
         low, high = values
         if low > 0:
-            drawn = math.exp(generator.uniform(math.log(low), math.log(high)))
+            value = math.exp(generator.uniform(math.log(low), math.log(high)))
         else:
-            drawn = generator.uniform(low, high)
-        return round(drawn) if isinstance(low, int) else float(f"{drawn:.4g}")
+            value = generator.uniform(low, high)
+        return round(value) if isinstance(low, int) else float(f"{value:.4g}")
 
-    chosen = [{name: draw(values) for name, values in varied.items()} for _ in range(count)]
-    return [(one, replace(base, **one)) for one in chosen]
+    params = [{name: draw(values) for name, values in space.items()} for _ in range(count)]
+    return [(values, replace(base, **values)) for values in params]
 
 
-def trials(combinations: Iterable, seeds: int, folds: int) -> list[Trial]:
-    """Each combination with as many seeds from its own upwards, and with every fold."""
+def trials(combinations: Iterable[Combination], seeds: int, folds: int) -> list[Trial]:
+    """List the runs of each combination: one per seed, from its own upwards, and fold."""
     if folds < 0 or folds == 1:
-        raise UserError(f"{folds} folds cannot be learnt from. Choose 2 or more, or 0 for none.")
+        raise UserError(f"Cross-validation needs 2 folds or more, not {folds}. Choose 0 for none.")
     return [
-        Trial(one, replace(recipe, seed=recipe.seed + seed), fold, folds)
-        for one, recipe in combinations
+        Trial(params, replace(recipe, seed=recipe.seed + seed), fold, folds)
+        for params, recipe in combinations
         for seed in range(seeds)
         for fold in range(max(1, folds))
     ]
 
 
 def run_trial(trial: Trial) -> dict[str, float]:
-    """Do one run and measure it on the pictures it watched; the test set is left alone."""
-    splits = datasets.load_cached(datasets.get_dataset(trial.recipe.dataset), trial.recipe.held_out)
+    """Train and measure on the validation images; the test set is not used."""
+    dataset = datasets.get_dataset(trial.recipe.dataset)
+    splits = datasets.load_cached(dataset, trial.recipe.validation_size)
     if trial.folds:
         splits = datasets.fold(splits, trial.fold, trial.folds)
     run = start(trial.recipe, splits)
     for _ in fit(run):
         pass
-    return {name: run.history[-1][name] for name in METRICS}
+    return {name: float(f"{run.history[-1][name]:.6g}") for name in METRICS}
 
 
-def run(trials: Sequence[Trial], table: Path, processes: int) -> Iterator[dict[str, str]]:
-    """Do those trials that the table lacks, so many at a time, and yield each row once done.
+def run(trials: Sequence[Trial], table: Path, workers: int) -> Iterator[dict[str, Any]]:
+    """Run the trials that the table lacks, `workers` at a time, and yield each as a row.
 
-    A run that fails or dies leaves a row with its `fault`, and is tried again next time.
+    A run that fails leaves a row with its `error`, and is tried again next time.
     """
     done = read(table, trials[0])
-    left = [trial for trial in trials if tuple(trial.key().values()) not in done]
-    places: SimpleQueue[_Slot] = SimpleQueue()
-    for number in range(processes):
-        places.put(_Slot(number, processes))
+    _create(table, trials[0])
+    missing = [trial for trial in trials if tuple(trial.key().values()) not in done]
+    slots: SimpleQueue[_Slot] = SimpleQueue()
+    for index in range(workers):
+        slots.put(_Slot(index, workers))
 
-    def row(trial: Trial) -> dict[str, str]:
-        place = places.get()
+    def run_one(trial: Trial) -> dict[str, Any]:
+        slot = slots.get()
         try:
-            return trial.key() | {"fault": ""} | place.follow(trial)
+            return trial.key() | slot.run(trial)
         finally:
-            places.put(place)
+            slots.put(slot)
 
-    threads = ThreadPoolExecutor(processes)
+    threads = ThreadPoolExecutor(workers)
     try:
-        for finished in as_completed([threads.submit(row, trial) for trial in left]):
+        for finished in as_completed([threads.submit(run_one, trial) for trial in missing]):
             _append(table, finished.result(), trials[0])
             yield finished.result()
     finally:
         threads.shutdown(cancel_futures=True)
-        while not places.empty():
-            places.get().close()
+        while not slots.empty():
+            slots.get().close()
 
 
 class _Slot:
-    """A process of its own for one run after another, and a new one after one that died."""
+    """A worker process for one run after another, replaced if it dies."""
 
-    def __init__(self, number: int, count: int):
+    def __init__(self, index: int, count: int):
         self._start = functools.partial(
             ProcessPoolExecutor,
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_init_worker,
-            initargs=(number, count),
+            initargs=(index, count),
         )
         self._process = self._start()
 
-    def follow(self, trial: Trial) -> dict[str, str]:
-        """What a trial measured as text, or its fault."""
+    def run(self, trial: Trial) -> dict[str, Any]:
+        """Return a trial's metrics, or its error."""
         try:
-            found = self._process.submit(run_trial, trial).result()
-            return {name: f"{value:.6g}" for name, value in found.items()}
+            return self._process.submit(run_trial, trial).result() | {"error": None}
         except BrokenProcessPool:
             self._process = self._start()
-            return {"fault": "The process died; the machine may have too little memory."}
-        except Exception as fault:  # whatever it is, the other runs go on
-            return {"fault": str(fault) or type(fault).__name__}
+            return {"error": "The process died; the machine may have too little memory."}
+        except Exception as error:  # the other runs go on, whatever it is
+            return {"error": str(error) or type(error).__name__}
 
     def close(self) -> None:
         self._process.shutdown()
 
 
-def _init_worker(number: int, count: int) -> None:
-    """Give this process its share of the cores, or a GPU."""
+def _init_worker(index: int, count: int) -> None:
+    """Give a worker its part of the cores, or a GPU."""
     torch.set_num_threads(max(1, hardware.cpu_count() // count))
     if torch.cuda.is_available():
-        torch.cuda.set_device(number % torch.cuda.device_count())
+        torch.cuda.set_device(index % torch.cuda.device_count())
 
 
-def read(table: Path, like: Trial) -> dict[tuple[str, ...], dict[str, str]]:
-    """The rows of a table without fault, by the cells of `Trial.key`; none where there is none.
+def read(table: Path, example: Trial) -> dict[tuple[str, ...], dict[str, str]]:
+    """Read the rows without error by the cells of `Trial.key`; none where there is no table.
 
-    A `UserError` tells of a table with other columns than those of a trial like this.
+    A table with other columns than those of a trial like `example` is a `UserError`.
     """
     if not table.exists():
         return {}
     with table.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        if rows.fieldnames != _columns(like):
+        if rows.fieldnames != _columns(example):
             raise UserError(f"{str(table)!r} holds another sweep. Name another file.")
-        return {tuple(row[name] for name in like.key()): row for row in rows if not row["fault"]}
+        return {
+            tuple(row[name] for name in example.key()): row for row in rows if not row["error"]
+        }
 
 
-def _columns(like: Trial) -> list[str]:
-    return [*like.key(), *METRICS, "fault"]
+def _columns(example: Trial) -> list[str]:
+    return [*example.key(), *METRICS, "error"]
 
 
-def _append(table: Path, row: dict[str, str], like: Trial) -> None:
-    is_new = not table.exists()
-    try:
+def _create(table: Path, example: Trial) -> None:
+    """Make sure, before the work, that the table can be written."""
+    with report_write_errors(table, "table"):
+        table.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), table.open("x", encoding="utf-8") as file:
+            csv.DictWriter(file, _columns(example), lineterminator="\n").writeheader()
+        table.open("a").close()
+
+
+def _append(table: Path, row: Mapping[str, Any], example: Trial) -> None:
+    with report_write_errors(table, "table"):
         with table.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _columns(like))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
-    except OSError as fault:
-        raise UserError(
-            f"{str(table)!r} cannot be written ({fault}). Free some space or name another file."
-        ) from fault
+            csv.DictWriter(file, _columns(example), lineterminator="\n").writerow(row)
 
 
-def summary(trials: Sequence[Trial], table: Path) -> list[dict[str, Any]]:
-    """A row for each combination, the best on watched pictures first: mean and deviation.
+def summarize(trials: Sequence[Trial], table: Path) -> list[dict[str, Any]]:
+    """Average each combination over its runs, the best validation accuracy first.
 
-    `runs` says over how many of them; a combination without any is left out.
+    A row holds the varied fields, `recipe`, `runs`, and each metric's mean and standard
+    deviation, None for a single run. A combination without any run is left out.
     """
     rows = read(table, trials[0])
-    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    groups: dict[tuple[str, ...], tuple[Trial, list[dict[str, str]]]] = {}
     for trial in trials:
         row = rows.get(tuple(trial.key().values()))
         if row:
-            found.setdefault(tuple(row[name] for name in trial.varied), []).append(row)
+            combination = tuple(row[name] for name in trial.params)
+            groups.setdefault(combination, (trial, []))[1].append(row)
     lines = []
-    for combination, group in found.items():
-        line: dict[str, Any] = dict(zip(trials[0].varied, combination, strict=True))
+    for trial, group in groups.values():
+        line: dict[str, Any] = {**trial.params, "recipe": shlex.join(to_args(trial.recipe))}
         line["runs"] = len(group)
-        for measure in METRICS:
-            values = [float(row[measure]) for row in group]
-            line[measure] = statistics.fmean(values)
-            line[f"{measure}_sd"] = statistics.stdev(values) if len(values) > 1 else None
+        for metric in METRICS:
+            values = [float(row[metric]) for row in group]
+            line[metric] = statistics.fmean(values)
+            line[f"{metric}_sd"] = statistics.stdev(values) if len(values) > 1 else None
         lines.append(line)
     return sorted(lines, key=lambda line: line["validation_accuracy"], reverse=True)
-
-
-def _cell(value: Any) -> str:
-    return "+".join(value) if isinstance(value, tuple) else str(value)
