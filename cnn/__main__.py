@@ -1,36 +1,93 @@
-"""The command line: `python -m cnn train | sweep | evaluate | export | predict | models`."""
+"""Trains, evaluates and uses convolutional networks for small images.
+
+examples:
+  python -m cnn train --preset mnist-99 --output digits.safetensors
+  python -m cnn predict photograph.png
+"""
 
 import argparse
+import difflib
+import importlib
 import os
+import re
 import sys
 
-import torch
+import cnn
 
-from cnn import UserError, hardware
-from cnn.cli import evaluate, export, predict, sweep, train
+COMMANDS = {
+    "train": "train a network and save it as a checkpoint",
+    "sweep": "compare recipes over values, seeds and folds",
+    "evaluate": "evaluate checkpoints on their test sets",
+    "models": "list the checkpoints in a folder",
+    "predict": "classify images",
+    "export": "convert a checkpoint for other programs",
+}
+INTERRUPTED = 130  # exit code, as shells give it after Ctrl-C
 
 
 def main(words: list[str] | None = None) -> int:
-    """Do what the words ask; 0 when done, 2 with a sentence on stderr when a person can mend it."""
-    arguments = parser().parse_args(words)
-    torch.set_num_threads(hardware.cpu_count())
+    """Run a command; return 0 on success, 2 after a `UserError`, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names that cannot be printed
     try:
-        arguments.command(arguments)
-    except UserError as fault:
-        print(fault, file=sys.stderr)
+        arguments = parse(words)
+        from cnn import hardware  # imports torch, which `--help` does not need
+
+        with hardware.threads(hardware.cpu_count()):
+            return arguments.run(arguments) or 0
+    except cnn.UserError as error:
+        print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their flags."""
-    whole = argparse.ArgumentParser(prog="python -m cnn", description=__doc__)
-    commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for room in (train, sweep, evaluate, export, predict):
-        room.add(commands)
-    return whole
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; only the module of the given command is imported."""
+    words = sys.argv[1:] if words is None else words
+    parser = _Parser(prog="python -m cnn", **_texts(__doc__))
+    parser.add_argument("--version", action="version", version=f"cnn {cnn.__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        if name in words[:1]:
+            module = importlib.import_module(f"cnn.cli.{name}")
+            subparser = subparsers.add_parser(name, help=text, **_texts(module.__doc__))
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+            parser.known += re.findall(r"--[\w-]+", subparser.format_help())
+        else:
+            subparsers.add_parser(name, help=text)
+    return parser.parse_args(words)
+
+
+def _texts(docstring: str) -> dict:
+    """Split a module's docstring into description and examples."""
+    description, _, examples = docstring.partition("examples:")
+    return {
+        "description": description.strip(),
+        "epilog": f"examples:{examples.rstrip()}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that suggests a word for one that is misspelled."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.known = list(COMMANDS)
+
+    def error(self, message: str):
+        if match := re.search(r"invalid choice: '(.*?)'|unrecognized arguments: (\S+)", message):
+            word = (match[1] or match[2]).partition("=")[0]
+            if close := difflib.get_close_matches(word, self.known, 1):
+                message = f"{match[0]}. Did you mean {close[0]!r}?"
+        super().error(message)
 
 
 if __name__ == "__main__":

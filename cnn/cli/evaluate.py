@@ -1,145 +1,181 @@
-"""`evaluate` and `models`: what checkpoints are worth, measured again or read from their Cards."""
+"""Evaluates checkpoints on their data sets.
+
+examples:
+  python -m cnn evaluate checkpoints/mnist-*.safetensors
+  python -m cnn evaluate digits.safetensors --split validation --figures figures
+"""
 
 import argparse
-import dataclasses
-import json
-import statistics
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cnn import UserError, hardware
-from cnn.cli.arguments import add_folder, command, print_table
+from cnn import UserError
+from cnn.cli import arguments as common
 from cnn.data import datasets
+from cnn.data.datasets import Dataset, Split
+from cnn.data.ood import ood_images
 from cnn.evaluation import inference, metrics
+from cnn.evaluation.report import EvaluationReport
 from cnn.models import checkpoints
 from cnn.models.checkpoints import Checkpoint, ModelCard
+from cnn.plots import charts, grids
+from cnn.training.config import from_dict
+
+SPLITS = ("train", "validation", "test")
+FIGURE_IMAGES = 12
 
 
-def add(commands) -> None:
-    """Add both commands."""
-    evaluate = command(commands, "evaluate", _evaluate, "measure checkpoints on their test sets")
-    evaluate.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
-    evaluate.add_argument(
-        "--ensemble", action="store_true", help="measure the mean of their probabilities instead"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
+    parser.add_argument(
+        "--ensemble", action="store_true", help="evaluate the mean of their probabilities instead"
     )
-    models = command(commands, "models", _models, "list the checkpoints from their Cards")
-    models.add_argument("--markdown", action="store_true", help="print the README's table")
-    add_folder(models)
+    parser.add_argument(
+        "--split", choices=SPLITS, default="test", help="images to evaluate on (default: test)"
+    )
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        help="draw the confusion matrix, calibration, mistakes and predictions",
+    )
+    common.add_json(parser)
 
 
-def _evaluate(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
+    """Print a result per checkpoint; one that cannot be evaluated does not end the others."""
     if arguments.ensemble:
-        measured = [_ensemble_metrics(arguments.checkpoints)]
-    else:
-        measured = map(_metrics, arguments.checkpoints)
-    for found in measured:
-        if arguments.json:
-            print(json.dumps(found), flush=True)
-            continue
-        name = found.get("checkpoint", "their mean")
-        print(f"{name}: {found['accuracy']:.2%}, loss {found['loss']:.4f}", end="")
-        averaged = found["accuracy_averaged"]
-        print(f", averaged over flips and shifts {averaged:.2%}" if averaged else "")
-        for label, share in found["per_class"].items():
-            print(f"  {label:12} {share:.2%}", flush=True)
+        _print(arguments, _evaluate_ensemble(arguments))
+        return 0
+    failed = False
+    for path in arguments.checkpoints:
+        try:
+            _print(arguments, _evaluate(arguments, path))
+        except UserError as error:
+            failed = True
+            print(error, file=sys.stderr)
+    return 2 if failed else 0
 
 
-def _metrics(path: Path) -> dict:
-    network, card = checkpoints.load(path)
+def _print(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
+    if arguments.json:
+        common.print_json(result)
+        return
+    name = result.get("checkpoint", "ensemble")
+    tta = result["accuracy_tta"]
+    suffix = "" if tta is None else f", with test-time augmentation {tta:.2%}"
+    print(f"{name}: {result['accuracy']:.2%}, loss {result['loss']:.4f}{suffix}")
+    for label, accuracy in result["accuracy_per_class"].items():
+        print(f"  {label:12} {accuracy:.2%}", flush=True)
+
+
+def _evaluate(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+    checkpoint = checkpoints.load(path)
+    network, card, _ = checkpoint
     dataset = datasets.get_dataset(card.dataset)
-    test = datasets.load(dataset).test
-    network.to(hardware.device())
-    answers = inference.logits(network, test.images)
-    measures = metrics.compute_metrics(answers, test.labels)
+    split = _load_split(checkpoint, arguments.split)
+    by_view = inference.logits_by_view(network, split.images, card.tta)
+    logits = by_view.mean(0)
+    if arguments.figures:
+        _draw_figures(arguments.figures, path.stem, logits / card.temperature, split, dataset)
     return {
         "checkpoint": str(path),
         "dataset": card.dataset,
         "model": card.model,
+        "split": arguments.split,
         "parameters": card.parameters,
         "bytes": path.stat().st_size,
-        "accuracy": measures.accuracy,
-        "accuracy_averaged": metrics.tta_accuracy(network, test, dataset),
-        "loss": measures.loss,
-        "ece": metrics.compute_metrics(answers, test.labels, card.temperature).ece,
-        "per_class": dict(zip(card.classes, measures.per_class, strict=True)),
-        "default": card.default,
+        **_metrics(by_view[0], logits, split.labels, card),
+        "ece": metrics.compute_metrics(logits, split.labels, card.temperature).ece,
+        "ood_auroc": _ood_auroc(checkpoint, dataset, logits),
+        "is_default": card.is_default,
     }
 
 
-def _ensemble_metrics(paths: list[Path]) -> dict:
-    loaded = [checkpoints.load(path) for path in paths]
-    names = sorted({card.dataset for _, card in loaded})
+def _metrics(single: Tensor, averaged: Tensor, labels: Tensor, card: ModelCard) -> dict[str, Any]:
+    """Compute accuracy and loss of single images, and the accuracy with augmentation if any."""
+    measured = metrics.compute_metrics(single, labels)
+    return {
+        "accuracy": measured.accuracy,
+        "accuracy_tta": None if card.tta == "none" else metrics.accuracy(averaged, labels),
+        "loss": measured.loss,
+        "accuracy_per_class": dict(zip(card.classes, measured.per_class, strict=True)),
+    }
+
+
+def _load_split(checkpoint: Checkpoint, name: str) -> Split:
+    recipe = from_dict(checkpoint.card.config)
+    dataset = datasets.get_dataset(recipe.dataset)
+    return getattr(datasets.load(dataset, recipe.validation_size), name)
+
+
+def _ood_auroc(checkpoint: Checkpoint, dataset: Dataset, logits: Tensor) -> dict[str, float]:
+    network, card, _ = checkpoint
+    in_dist = metrics.energy_score(logits)
+    return {
+        kind: metrics.auroc(
+            in_dist, metrics.energy_score(inference.logits(network, images, card.tta))
+        )
+        for kind, images in ood_images(dataset).items()
+    }
+
+
+def _evaluate_ensemble(arguments: argparse.Namespace) -> dict[str, Any]:
+    members = [checkpoints.load(path) for path in arguments.checkpoints]
+    names = sorted({member.card.dataset for member in members})
     if len(names) > 1:
         raise UserError(f"These networks are for {' and '.join(names)}. Choose one data set's.")
     dataset = datasets.get_dataset(names[0])
-    test = datasets.load(dataset).test
-    answers = _mean_answers(loaded, test.images)
-    measures = metrics.compute_metrics(answers, test.labels)
-    averaged = None
-    if dataset.mirrored:
-        looks = _mean_answers(loaded, test.images, averaged_over=dataset)
-        averaged = metrics.compute_metrics(looks, test.labels).accuracy
+    split = _load_split(members[0], arguments.split)
+    single = _ensemble_logits(members, split.images, "none")
+    averaged = _ensemble_logits(members, split.images, members[0].card.tta)
+    if arguments.figures:
+        _draw_figures(arguments.figures, "ensemble", averaged, split, dataset)
     return {
-        "checkpoints": [str(path) for path in paths],
+        "checkpoints": [str(path) for path in arguments.checkpoints],
         "dataset": dataset.name,
-        "parameters": sum(card.parameters for _, card in loaded),
-        "bytes": sum(path.stat().st_size for path in paths),
-        "accuracy": measures.accuracy,
-        "accuracy_averaged": averaged,
-        "loss": measures.loss,
-        "ece": measures.ece,
-        "per_class": dict(zip(dataset.classes, measures.per_class, strict=True)),
+        "split": arguments.split,
+        "parameters": sum(member.card.parameters for member in members),
+        "bytes": sum(path.stat().st_size for path in arguments.checkpoints),
+        **_metrics(single, averaged, split.labels, members[0].card),
+        "ece": metrics.compute_metrics(averaged, split.labels).ece,
     }
 
 
-def _mean_answers(loaded: list[Checkpoint], images: Tensor, **options) -> Tensor:
-    """Logits (N, classes) of the mean of all networks' calibrated probabilities."""
-    shares = []
-    for network, card in loaded:
-        answers = inference.logits(network.to(hardware.device()), images, **options)
-        shares.append((answers / card.temperature).softmax(1))
-    return torch.stack(shares).mean(0).log()
+def _ensemble_logits(members: list[Checkpoint], images: Tensor, tta: str) -> Tensor:
+    """Compute the log of the mean of the calibrated probabilities: (N, classes)."""
+    probabilities = [
+        (inference.logits(network, images, tta) / card.temperature).softmax(1)
+        for network, card, _ in members
+    ]
+    return torch.stack(probabilities).mean(0).log()
 
 
-def _models(arguments: argparse.Namespace) -> None:
-    cards = list(checkpoints.read_cards(arguments.checkpoints).items())
-    if arguments.json:
-        for path, card in cards:
-            print(json.dumps({"checkpoint": str(path)} | dataclasses.asdict(card)))
-        return
-    rows = [_row(path, card) for path, card in cards]
-    if arguments.markdown:
-        print("|".join(["", *_COLUMNS, ""]))
-        print("|---|---|" + "---:|" * (len(_COLUMNS) - 2))
-        print("\n".join("|".join(["", *row, ""]) for row in rows))
-        return
-    print_table(_COLUMNS, rows)
+def _draw_figures(folder: Path, name: str, logits: Tensor, split: Split, dataset: Dataset) -> None:
+    """Draw what the logits, divided by the temperature, say of the images."""
+    confidence, predictions = logits.softmax(1).max(1)
+    report = EvaluationReport(dataset.classes, split.labels, predictions, confidence, split.images)
+    figures = {
+        "confusion": charts.confusion(report.confusion, report.classes),
+        "reliability": charts.reliability(report.reliability),
+        "predictions": _captioned(report, report.examples(FIGURE_IMAGES)),
+    }
+    mistakes = report.mistakes(FIGURE_IMAGES)
+    if len(mistakes):
+        figures["mistakes"] = _captioned(report, mistakes)
+    grids.write_figures(folder, name, figures)
 
 
-_COLUMNS = (
-    "checkpoint",
-    "network",
-    "parameters",
-    "test accuracy",
-    "averaged",
-    "its tutorial's claim",
-    "calibration error",
-    "strangers noticed",
-    "seconds of training",
-)
-
-
-def _row(path: Path, card: ModelCard) -> tuple[str, ...]:
-    return (
-        path.stem + (" (answers on the page)" if card.default else ""),
-        card.model,
-        f"{card.parameters:,}",
-        f"{card.test_accuracy:.2%}",
-        "" if card.test_accuracy_averaged is None else f"{card.test_accuracy_averaged:.2%}",
-        "" if card.claim is None else f"{card.claim:.2%}",
-        f"{card.ece:.2%}",
-        f"{statistics.mean(card.auroc.values()):.3f}" if card.auroc else "",
-        f"{card.seconds:,.0f}",
-    )
+def _captioned(report: EvaluationReport, indices: Tensor):
+    """Draw images with the predicted class and, where it is another, the true one."""
+    captions = []
+    for index in indices.tolist():
+        predicted, true = report.predictions[index], report.labels[index]
+        note = "" if predicted == true else f"true: {report.classes[true]}"
+        captions.append((f"{report.classes[predicted]} {report.confidence[index]:.0%}", note))
+    return charts.captioned_grid(report.images[indices], captions)

@@ -1,90 +1,168 @@
-"""`predict`: what the digit and the photo network say of pictures."""
+"""Classifies images with the default networks for digits and photographs, or with chosen ones.
+
+examples:
+  python -m cnn predict photograph.png digit.jpg
+  python -m cnn predict digit.jpg --model mnist-two-conv --figures figures
+"""
 
 import argparse
-import json
+import statistics
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from PIL.Image import Image
 
-from cnn.cli.arguments import add_folder, command
+from cnn import UserError
+from cnn.cli import arguments as common
 from cnn.data import datasets
 from cnn.data.photos import digit_from_photo, open_photo, views_from_photo
 from cnn.evaluation import prediction
+from cnn.evaluation.prediction import Prediction
 from cnn.interpret import attribution
 from cnn.models import checkpoints
 from cnn.models.checkpoints import Checkpoint, ModelRegistry
 from cnn.plots import charts, grids
 
+Networks = dict[str, Checkpoint]  # by file; the mean of several is an ensemble
 
-def add(commands) -> None:
-    """Add the command."""
-    predict = command(
-        commands, "predict", _predict, "ask the digit and the photo network about pictures"
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    networks = parser.add_mutually_exclusive_group()
+    networks.add_argument("--checkpoint", type=Path, metavar="FILE", help="use this checkpoint")
+    networks.add_argument("--model", metavar="NAME", help="use this checkpoint of the folder")
+    networks.add_argument(
+        "--ensemble", action="store_true", help="use all of the folder, averaged per data set"
     )
-    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    predict.add_argument(
-        "--figures", type=Path, metavar="DIR", help="also write what is inside as pictures"
+    parser.add_argument(
+        "--figures", type=Path, metavar="DIR", help="draw filters, feature maps and attributions"
     )
-    add_folder(predict)
+    common.add_folder(parser)
+    common.add_json(parser)
 
 
-def _predict(arguments: argparse.Namespace) -> None:
-    networks = checkpoints.ModelRegistry(arguments.checkpoints)
-    asked = [networks.chosen(dataset, None)[1] for dataset in ("mnist", "cifar10")]
-    for path in arguments.images:
-        photo = open_photo(path)
-        for checkpoint in asked:
-            _answer(arguments, path, photo, checkpoint, networks)
+def run(arguments: argparse.Namespace) -> int:
+    """Print each image's predictions or its error; return 2 if there was an error."""
+    registry = ModelRegistry(arguments.checkpoints)
+    choices = list(_choose_networks(arguments, registry))
+    failed = False
+    for path, name in zip(arguments.images, _unique_names(arguments.images), strict=True):
+        try:
+            photo = open_photo(path)
+            for networks in choices:
+                _predict(arguments, path, name, photo, networks, registry)
+        except UserError as error:
+            failed = True
+            _print_error(arguments, path, error)
+    return 2 if failed else 0
 
 
-def _answer(
+def _choose_networks(arguments: argparse.Namespace, registry: ModelRegistry) -> Iterator[Networks]:
+    """Yield the networks to use, in turn, by their files."""
+
+    def file(name: str) -> str:
+        return str(arguments.checkpoints / f"{name}{checkpoints.SUFFIX}")
+
+    if arguments.checkpoint:
+        yield {str(arguments.checkpoint): checkpoints.load(arguments.checkpoint)}
+        return
+    if arguments.model:
+        yield {file(arguments.model): registry.get(arguments.model)}
+        return
+    known = [name for name in datasets.DATASETS if registry.names(name)]
+    for dataset in known or ["mnist"]:
+        if arguments.ensemble:
+            yield {file(name): member for name, member in registry.all(dataset).items()}
+        else:
+            name, checkpoint = registry.get_or_default(dataset)
+            yield {file(name): checkpoint}
+
+
+def _unique_names(paths: list[Path]) -> list[str]:
+    """Name each image for its figures: its stem, with a number where another has the same."""
+    names: list[str] = []
+    for path in paths:
+        name, number = path.stem, 1
+        while name in names:
+            number += 1
+            name = f"{path.stem}-{number}"
+        names.append(name)
+    return names
+
+
+def _predict(
     arguments: argparse.Namespace,
     path: Path,
+    name: str,
     photo: Image,
-    checkpoint: Checkpoint,
-    networks: ModelRegistry,
+    networks: Networks,
+    registry: ModelRegistry,
 ) -> None:
-    dataset = datasets.get_dataset(checkpoint.card.dataset)
-    image = digit_from_photo(photo) if dataset.channels == 1 else views_from_photo(photo, dataset)
-    answer = prediction.predict(checkpoint, image)
+    card = next(iter(networks.values())).card
+    dataset = datasets.get_dataset(card.dataset)
+    is_drawn = dataset.input == "strokes"
+    image = digit_from_photo(photo) if is_drawn else views_from_photo(photo, dataset)
+    result = _ensemble([prediction.predict(network, image) for network in networks.values()])
     if arguments.figures:
-        name = f"{path.stem}-{dataset.name}"
-        pictures = _figures(checkpoint, networks, image, answer)
-        grids.write_figures(arguments.figures, name, pictures)
+        figures = _figures(next(iter(networks.values())), registry, image, result)
+        grids.write_figures(arguments.figures, f"{name}-{dataset.name}", figures)
     if arguments.json:
-        line = {
-            "image": str(path),
-            "dataset": dataset.name,
-            "model": checkpoint.card.model,
-            "label": answer.label,
-            "probability": answer.probability,
-            "verdict": answer.verdict,
-            "probabilities": dict(zip(answer.classes, answer.probabilities, strict=True)),
-        }
-        print(json.dumps(line), flush=True)
+        common.print_json(
+            {
+                "image": str(path),
+                "dataset": dataset.name,
+                "checkpoint": next(iter(networks)) if len(networks) == 1 else list(networks),
+                "model": card.model if len(networks) == 1 else "ensemble",
+                "label": result.label,
+                "probability": result.probability,
+                "verdict": result.verdict,
+                "probabilities": dict(zip(result.classes, result.probabilities, strict=True)),
+            }
+        )
     else:
-        name = f"{path.name}: " if len(arguments.images) > 1 else ""
-        found = f"{answer.label} ({answer.probability * 100:.1f} %)"
-        said = "nothing to see" if answer.verdict == "empty" else found
-        print(f"{name}{dataset.title} -> {said}")
+        prefix = f"{path}: " if len(arguments.images) > 1 else ""
+        print(f"{prefix}{dataset.title} -> {_describe(result)}", flush=True)
+
+
+def _ensemble(predictions: list[Prediction]) -> Prediction:
+    """Average predictions; the verdict is the one that most of them have."""
+    columns = zip(*(member.probabilities for member in predictions), strict=True)
+    probabilities = tuple(statistics.fmean(column) for column in columns)
+    verdict = statistics.mode(member.verdict for member in predictions)
+    return Prediction(predictions[0].classes, probabilities, verdict)
+
+
+def _describe(result: Prediction) -> str:
+    if result.verdict == "blank":
+        return "blank"
+    best = f"{result.label} ({result.probability * 100:.1f} %)"
+    if result.verdict == "out_of_distribution":
+        return f"out of distribution; closest: {best}"
+    return f"{best}, {result.verdict}"
+
+
+def _print_error(arguments: argparse.Namespace, path: Path, error: UserError) -> None:
+    if arguments.json:
+        common.print_json({"image": str(path), "error": str(error)})
+    print(error, file=sys.stderr)
 
 
 def _figures(
-    checkpoint: Checkpoint,
-    networks: ModelRegistry,
-    image: torch.Tensor,
-    answer: prediction.Prediction,
+    checkpoint: Checkpoint, registry: ModelRegistry, image: torch.Tensor, result: Prediction
 ) -> dict[str, Image]:
-    network, card = checkpoint
-    first, label = image[:1], answer.classes.index(answer.label)
-    counted = {
+    network, card, _ = checkpoint
+    first, label = image[:1], result.classes.index(result.label)
+    attributions = {
         f"attribution-{method}": attribution.attribute(network, first, method, label)
         for method in attribution.METHODS
     }
-    opinions = prediction.compare_models(networks.all(card.dataset), image)
+    members = registry.all(card.dataset) or {card.model: checkpoint}
+    probabilities = prediction.compare_models(members, image)
     return (
         grids.figures(network, first)
-        | {name: grids.overlay(first[0], found, 0.8) for name, found in counted.items()}
-        | {"probabilities": charts.heat_map(opinions, card.classes)}
+        | {name: grids.overlay(first[0], values, 0.8) for name, values in attributions.items()}
+        | {"probabilities": charts.heat_map(probabilities, card.classes)}
     )

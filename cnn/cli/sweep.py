@@ -1,73 +1,95 @@
-"""`sweep`: many runs of one recipe, some of its fields varied."""
+"""Compares recipes: trains each combination of values with several seeds or folds.
+
+Started again with the same table it does only the runs that are missing.
+
+examples:
+  python -m cnn sweep --preset mnist-98 --param learning-rate=0.005,0.01 --seeds 5 --output lr.csv
+  python -m cnn sweep --preset mnist-99 --param epochs=0.5..2 --samples 10 --output epochs.csv
+"""
 
 import argparse
-import json
 from pathlib import Path
 
 from cnn import UserError
-from cnn.cli.arguments import add_recipe, command, print_table, recipe_from_arguments
+from cnn.cli import arguments as common
 from cnn.training import sweep
+from cnn.training.config import format_field
 
 
-def add(commands) -> None:
-    """Add the command."""
-    added = command(commands, "sweep", _sweep, "compare recipes over seeds and folds")
-    added.add_argument(
-        "--vary",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--output", type=Path, metavar="CSV", help="table to write or to continue")
+    parser.add_argument(
+        "--param",
         action="append",
-        required=True,
+        default=[],
         metavar="FIELD=VALUES",
-        help="a field and its values: learning-rate=0.01,0.02; with --random also 0.001..0.1",
+        help="a field and its values: learning-rate=0.01,0.02; with --samples also 0.001..0.1",
     )
-    added.add_argument("--random", type=int, metavar="N", help="so many combinations at random")
-    added.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each combination")
-    added.add_argument("--folds", type=int, default=0, metavar="K", help="cross-validate K-fold")
-    added.add_argument("--processes", type=int, default=1, metavar="N", help="runs side by side")
-    added.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="CSV",
-        help="the table to write or to go on with",
-    )
-    add_recipe(added)
+    parser.add_argument("--samples", type=int, metavar="N", help="draw N combinations at random")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs per combination")
+    parser.add_argument("--folds", type=int, default=0, metavar="K", help="K-fold cross-validation")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time")
+    common.add_json(parser)
+    common.add_recipe(parser)
 
 
-def _sweep(arguments: argparse.Namespace) -> None:
-    for name in ("random", "seeds", "processes"):
+def run(arguments: argparse.Namespace) -> int:
+    """Run the trials, print each and a summary; return 1 if one has failed."""
+    recipe = common.recipe_from_arguments(arguments)
+    if arguments.print_config:
+        common.print_recipe(recipe)
+        return 0
+    if not arguments.output:
+        raise UserError("There is no table to write. Name one with --output CSV.")
+    for name in ("samples", "seeds", "workers"):
         count = getattr(arguments, name)
         if count is not None and count < 1:
             raise UserError(f"--{name} cannot be {count}. Choose 1 or more.")
-    base, varied = recipe_from_arguments(arguments), sweep.parse_space(arguments.vary)
-    if arguments.random:
-        combinations = sweep.random_search(base, varied, arguments.random)
+    space = sweep.parse_space(arguments.param)
+    if arguments.samples:
+        combinations = sweep.random_search(recipe, space, arguments.samples)
     else:
-        combinations = sweep.grid_search(base, varied)
+        combinations = sweep.grid_search(recipe, space)
     trials = sweep.trials(combinations, arguments.seeds, arguments.folds)
-    for number, row in enumerate(sweep.run(trials, arguments.output, arguments.processes), start=1):
+    failed = 0
+    for number, row in enumerate(sweep.run(trials, arguments.output, arguments.workers), start=1):
+        failed += row["error"] is not None
         if arguments.json:
-            print(json.dumps({"event": "run"} | row), flush=True)
+            common.print_json({"event": "run"} | row)
         else:
-            came = row["fault"] or f"{float(row['validation_accuracy']):.2%}"
-            print(f"run {number}: {row['recipe']} {row['fold']}: {came}", flush=True)
-    lines = sweep.summary(trials, arguments.output)
+            print(f"run {number}: {_describe_run(row, list(space))}", flush=True)
+    _print_summary(arguments, sweep.summarize(trials, arguments.output), list(space))
+    return 1 if failed else 0
+
+
+def _describe_run(row: dict, params: list[str]) -> str:
+    """Describe a run by what varies and what came of it."""
+    names = [*params, "seed", *(["fold"] if "fold" in row else [])]
+    varied = ", ".join(f"{name.replace('_', ' ')} {row[name]}" for name in names)
+    return f"{varied}: {row['error'] or format(row['validation_accuracy'], '.2%')}"
+
+
+def _print_summary(arguments: argparse.Namespace, lines: list[dict], params: list[str]) -> None:
     if arguments.json:
         for line in lines:
-            print(json.dumps({"event": "summary"} | line), flush=True)
+            common.print_json({"event": "summary"} | line)
         return
-    measures = {"held-out accuracy": "validation_accuracy", "loss": "validation_loss"}
-    columns = [*varied, "runs", *measures, "seconds"]
+    metrics = {"validation accuracy": "validation_accuracy", "loss": "validation_loss"}
     rows = [
-        [str(line[name]) for name in [*varied, "runs"]]
-        + [_spread(line, name) for name in [*measures.values(), "seconds"]]
+        [format_field(line[name]) for name in params]
+        + [str(line["runs"])]
+        + [_mean_and_deviation(line, name) for name in [*metrics.values(), "seconds"]]
         for line in lines
     ]
-    print_table(columns, rows)
+    common.print_table([*params, "runs", *metrics, "seconds"], rows)
+    if lines:
+        print(f"best: python -m cnn train {lines[0]['recipe']} --output best.safetensors")
 
 
-def _spread(line: dict, measure: str) -> str:
-    """The mean, and the standard deviation where there are several runs."""
-    factor, unit = (100, " %") if measure.endswith("accuracy") else (1, "")
-    deviation = line[f"{measure}_sd"]
-    spread = "" if deviation is None else f" ± {factor * deviation:.4g}"
-    return f"{factor * line[measure]:.4g}{spread}{unit}"
+def _mean_and_deviation(line: dict, metric: str) -> str:
+    """Write the mean, and the standard deviation where there are several runs."""
+    factor, unit = (100, " %") if metric.endswith("accuracy") else (1, "")
+    deviation = line[f"{metric}_sd"]
+    suffix = "" if deviation is None else f" ± {factor * deviation:.4g}"
+    return f"{factor * line[metric]:.4g}{suffix}{unit}"

@@ -1,10 +1,14 @@
-"""`train`: a network from a recipe, kept as a checkpoint."""
+"""Trains a network and saves it as a checkpoint, with a table of the run beside it.
+
+examples:
+  python -m cnn train --preset cifar10-78 --output photos.safetensors --plot curves.png
+  python -m cnn train --model two-conv --epochs 3 --augmentation warp+shift --output two.safetensors
+"""
 
 import argparse
 import contextlib
-import dataclasses
-import json
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,171 +16,251 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cnn import UserError
-from cnn.cli.arguments import add_recipe, command, recipe_from_arguments
+from cnn.cli import arguments as common
+from cnn.files import check_writable
 from cnn.models import checkpoints
-from cnn.models.checkpoints import Checkpoint, ModelCard
+from cnn.models.checkpoints import Checkpoint
 from cnn.training import distributed, logging
 from cnn.training.finalize import finalize
 from cnn.training.resume import load_state, save_state
 from cnn.training.state import Progress, TrainState, start
 
+INTERRUPTED = 130  # exit code, as shells give it after Ctrl-C
 
-def add(commands) -> None:
-    """Add the command."""
-    train = command(commands, "train", _train, "train a network and keep it as a checkpoint")
-    train.add_argument("--output", type=Path, required=True, help="the checkpoint to write")
-    train.add_argument(
-        "--resume", type=Path, metavar="FILE", help="put the run aside here, and go on from here"
-    )
-    train.add_argument(
-        "--continue-from",
+Reader = Callable[[Progress], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--output", type=Path, metavar="FILE", help="checkpoint to write")
+    common.add_force(parser)
+    common.add_json(parser)
+    common.add_hardware(parser)
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--init-from",
         type=Path,
         metavar="CHECKPOINT",
-        help="begin with its weights and, but for what is said here, its recipe in smaller steps",
+        help="start from its weights; by default with its recipe at a fifth of the learning rate",
     )
-    train.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves, as PNG or SVG")
-    train.add_argument("--log-dir", type=Path, metavar="DIR", help="log the run for TensorBoard")
-    add_recipe(train)
+    run.add_argument(
+        "--state", type=Path, metavar="FILE", help="save the training state here after each epoch"
+    )
+    run.add_argument("--resume", action="store_true", help="continue from the file of --state")
+    run.add_argument("--plot", type=Path, metavar="FILE", help="plot the curves, as PNG or SVG")
+    run.add_argument("--tensorboard", type=Path, metavar="DIR", help="log the run for TensorBoard")
+    card = parser.add_argument_group("model card")
+    card.add_argument(
+        "--reference-accuracy", type=_fraction, metavar="X", help="accuracy that the source reports"
+    )
+    card.add_argument(
+        "--make-default",
+        action=argparse.BooleanOptionalAction,
+        help="use this network for its data set by default",
+    )
+    common.add_recipe(parser)
 
 
-def _train(arguments: argparse.Namespace) -> None:
-    if arguments.output.is_dir():
-        raise UserError(f"{str(arguments.output)!r} is a folder. Name a file to write.")
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, on one process or on several, and return the exit code."""
+    if arguments.print_config:
+        init = checkpoints.load(arguments.init_from) if arguments.init_from else None
+        common.print_recipe(common.recipe_from_arguments(arguments, init))
+        return 0
+    _check_paths(arguments)
     with distributed.process_group():
         with distributed.rank_zero_first():
-            run = _begun(arguments)
-        distributed.shard(run)
-        with _interruptible() as interrupted:
+            state = _start(arguments)
+        distributed.shard(state)
+        with _interruptible() as signals:
             if not distributed.rank():
-                _lead(arguments, run, interrupted)
-            elif fault := _followed(run, [], interrupted):
-                raise fault
+                _lead(arguments, state, signals)
+            elif error := _follow(state, [], signals):
+                raise error
+    return INTERRUPTED if signals else 0
 
 
-def _lead(arguments: argparse.Namespace, run: TrainState, interrupted: list[int]) -> None:
-    """Follow the run, report, and keep what was learnt, whatever ended it."""
-    checkpoints.check_writable(arguments.output, run.answering)
+def _check_paths(arguments: argparse.Namespace) -> None:
+    if not arguments.output:
+        raise UserError("There is no file to write the checkpoint to. Name one with --output FILE.")
+    if arguments.resume and not arguments.state:
+        raise UserError("--resume needs the file to continue from. Name it with --state FILE.")
+    if distributed.rank():
+        return
+    written = [arguments.output]
+    if not arguments.resume:
+        written += [_table_path(arguments.output), arguments.plot, arguments.state]
+    common.refuse_existing(written, arguments.force)
+
+
+def _table_path(output: Path) -> Path:
+    """Return where the table of a run lies: beside its checkpoint, and never in its place."""
+    stem = output.stem if output.suffix == checkpoints.SUFFIX else output.name
+    return output.with_name(f"{stem}.csv")
+
+
+def _start(arguments: argparse.Namespace) -> TrainState:
+    init = checkpoints.load(arguments.init_from) if arguments.init_from else None
+    recipe = common.recipe_from_arguments(arguments, init)
+    device = common.device_from_arguments(arguments)
+    precision = common.precision_from_arguments(arguments, device)
+    state = start(recipe, device=device, precision=precision, init=init)
     if arguments.resume:
-        save_state(run, arguments.resume)
-    fault = _followed(run, _readers(arguments, run), interrupted)
-    if fault and not run.step:
-        raise fault
-    checkpoint = finalize(run)
-    _keep(arguments.output, checkpoint)
-    if fault:
-        raise UserError(f"{fault} What was learnt until step {run.step} is in {arguments.output}.")
-    _print_result(arguments, checkpoint.card)
+        load_state(state, arguments.state)
+    return state
 
 
-def _begun(arguments: argparse.Namespace) -> TrainState:
-    origin = checkpoints.load(arguments.continue_from) if arguments.continue_from else None
-    run = start(recipe_from_arguments(arguments, origin), origin=origin)
-    if arguments.resume and arguments.resume.exists():
-        load_state(run, arguments.resume)
-    return run
+def _lead(arguments: argparse.Namespace, state: TrainState, signals: list[int]) -> None:
+    """Train, report, and keep what was learned, whatever ended the run."""
+    checkpoints.check_writable(arguments.output, state.network)
+    for path, kind in ((arguments.plot, "plot"), (arguments.state, "training state")):
+        if path:
+            check_writable(path, kind, size=1)
+    if arguments.resume and not arguments.json:
+        print(f"continuing from step {state.step:,} of {state.steps:,}", flush=True)
+    error = _follow(state, _readers(arguments, state), signals)
+    if error and not state.step:
+        raise error
+    preset = common.preset_from_arguments(arguments)
+    reference, default = arguments.reference_accuracy, arguments.make_default
+    if reference is None and preset:
+        reference = preset.reference_accuracy
+    if default is None:
+        default = bool(preset and preset.make_default)
+    if not arguments.json:
+        print("evaluating on the test set", flush=True)
+    checkpoint = finalize(state, reference, default)
+    _save(arguments.output, checkpoint)
+    if error:
+        raise UserError(
+            f"{error} What was learned until step {state.step} is in {arguments.output}."
+        )
+    _print_result(arguments, checkpoint)
 
 
-def _readers(arguments: argparse.Namespace, run: TrainState) -> list[Callable[[Progress], None]]:
-    """All that is done with each report."""
-    readers = [_print_progress if arguments.json else _draw_progress(run.steps)]
-    if arguments.log_dir:
-        readers.append(logging.tensorboard_logger(arguments.log_dir))
-    reports = [Progress(**epoch) for epoch in run.history]
-
-    def write_down() -> None:
-        logging.write_table(arguments.output.with_suffix(".csv"), reports)
-        if arguments.plot:
-            logging.plot(arguments.plot, reports)
-
-    def note(progress: Progress) -> None:
-        reports.append(progress)
-        if progress.validation_loss is not None:
-            write_down()
-
-    def put_aside(progress: Progress) -> None:
-        if progress.validation_loss is not None:
-            save_state(run, arguments.resume)
-
-    write_down()
-    return [*readers, note, *([put_aside] if arguments.resume else [])]
-
-
-def _followed(
-    run: TrainState, readers: list[Callable[[Progress], None]], interrupted: list[int]
-) -> UserError | None:
-    """Follow a run to its end, or to the fault that ends it and that this returns."""
+def _follow(state: TrainState, readers: list[Reader], signals: list[int]) -> UserError | None:
+    """Train to the end, to a signal, or to an error, which is returned."""
     try:
         with distributed.report_lost_ranks():
-            for progress in distributed.fit(run):
+            for progress in distributed.fit(state):
                 for read in readers:
                     read(progress)
-                if interrupted:
+                if signals:
                     break
-    except UserError as fault:
-        return fault
+    except UserError as error:
+        return error
     return None
 
 
-def _keep(path: Path, checkpoint: Checkpoint) -> None:
-    """Save it, or somewhere else where it cannot be saved any more, with a word about it."""
+def _readers(arguments: argparse.Namespace, state: TrainState) -> list[Reader]:
+    """List what is done with each report."""
+    if arguments.json:
+        readers = [_print_progress]
+    elif sys.stderr.isatty():
+        readers = [_progress_bar(state.steps)]
+    else:
+        readers = [_print_epoch]
+    if arguments.tensorboard:
+        readers.append(logging.tensorboard_logger(arguments.tensorboard))
+    reports = [Progress(**row) for row in state.history]
+
+    def write_logs() -> None:
+        logging.write_table(_table_path(arguments.output), reports)
+        if arguments.plot:
+            logging.plot(arguments.plot, reports)
+
+    def log(progress: Progress) -> None:
+        reports.append(progress)
+        if progress.validation_loss is not None:
+            write_logs()
+
+    def save(progress: Progress) -> None:
+        if progress.validation_loss is not None:
+            save_state(state, arguments.state)
+
+    write_logs()
+    return [*readers, log, *([save] if arguments.state else [])]
+
+
+def _save(path: Path, checkpoint: Checkpoint) -> None:
+    """Save the checkpoint, in a temporary folder where its place is no longer writable."""
     try:
         checkpoints.save(path, checkpoint)
-    except UserError as fault:
+    except UserError as error:
         refuge = Path(tempfile.mkdtemp(prefix="cnn-")) / path.name
         checkpoints.save(refuge, checkpoint)
-        raise UserError(f"{fault} Until then the network is in {str(refuge)!r}.") from fault
+        raise UserError(f"{error} Until then the network is in {str(refuge)!r}.") from error
 
 
-def _print_result(arguments: argparse.Namespace, card: ModelCard) -> None:
-    done = {
-        "event": "done",
-        "checkpoint": str(arguments.output),
-        "seconds": card.seconds,
-        "test_accuracy": card.test_accuracy,
-        "test_accuracy_averaged": card.test_accuracy_averaged,
-        "test_loss": card.test_loss,
-    }
+def _print_result(arguments: argparse.Namespace, checkpoint: Checkpoint) -> None:
+    card = checkpoint.card
     if arguments.json:
-        print(json.dumps(done), flush=True)
-    else:
-        print(
-            f"{card.seconds:.1f} s, test accuracy {card.test_accuracy:.2%}, "
-            f"kept in {arguments.output}"
+        common.print_json(
+            {
+                "event": "done",
+                "checkpoint": str(arguments.output),
+                "seconds": card.train_seconds,
+                "interrupted": card.interrupted,
+                "test_accuracy": card.test_accuracy,
+                "test_accuracy_tta": card.test_accuracy_tta,
+                "test_loss": card.test_loss,
+            }
         )
+        return
+    start = "interrupted after" if card.interrupted else "trained for"
+    print(
+        f"{start} {card.train_seconds:.1f} s, test accuracy {card.test_accuracy:.2%}, "
+        f"saved in {arguments.output}"
+    )
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """A list that is no longer empty once the run was told to end; told twice, it stops at once.
+    """Yield a list that receives the signals to end; a second one stops at once.
 
-    By Ctrl-C, or by whoever stops the process in an orderly way: torchrun where another died.
+    They are Ctrl-C, and the one that ends processes in order: torchrun's where a rank died.
     """
-    told: list[int] = []
+    signals: list[int] = []
 
     def stop(number, _frame):
-        if told:
+        if signals:
             raise KeyboardInterrupt
-        told.append(number)
+        signals.append(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield told
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-_PROGRESS_KEYS = [
-    field.name for field in dataclasses.fields(Progress) if field.name != "learning_rate"
-]
-
-
 def _print_progress(progress: Progress) -> None:
-    values = {key: getattr(progress, key) for key in _PROGRESS_KEYS}
-    print(json.dumps({"event": "progress"} | values), flush=True)
+    common.print_json({"event": "progress"} | progress.row())
 
 
-def _draw_progress(steps: int):
+def _print_epoch(progress: Progress) -> None:
+    if progress.validation_accuracy is not None:
+        print(_describe_epoch(progress), flush=True)
+
+
+def _describe_epoch(progress: Progress) -> str:
+    return (
+        f"epoch {progress.epoch}: {progress.seconds:.1f} s, "
+        f"training {progress.train_accuracy:.2%} (loss {progress.train_loss:.4f}), "
+        f"validation {progress.validation_accuracy:.2%} (loss {progress.validation_loss:.4f}), "
+        f"{progress.images_per_second:,.0f} images per second"
+    )
+
+
+def _progress_bar(steps: int) -> Reader:
     bar = tqdm(total=steps, unit="step", leave=False)
 
     def report(progress: Progress) -> None:
@@ -185,13 +269,7 @@ def _draw_progress(steps: int):
             loss=f"{progress.train_loss:.3f}", accuracy=f"{progress.train_accuracy:.2%}"
         )
         if progress.validation_accuracy is not None:
-            bar.write(
-                f"epoch {progress.epoch}: {progress.seconds:.1f} s, "
-                f"training {progress.train_accuracy:.2%} (loss {progress.train_loss:.4f}), "
-                f"validation {progress.validation_accuracy:.2%} "
-                f"(loss {progress.validation_loss:.4f}), "
-                f"{progress.images_per_second:,.0f} pictures a second"
-            )
+            bar.write(_describe_epoch(progress))
         if progress.step == progress.steps:
             bar.close()
 

@@ -136,7 +136,9 @@ class JobQueue:
             if len(self._jobs) >= self._max_running + MAX_QUEUED:
                 raise UserError("Too many jobs are waiting. Come back in a few minutes.")
             self._jobs.append(job)
-        job.seconds_left = min(self.estimates.get(job.recipe, DEFAULT_ESTIMATE), settings.train_seconds())
+        job.seconds_left = min(
+            self.estimates.get(job.recipe, DEFAULT_ESTIMATE), settings.train_seconds()
+        )
         job.running = True
         try:
             yield

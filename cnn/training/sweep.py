@@ -201,9 +201,7 @@ def read(table: Path, example: Trial) -> dict[tuple[str, ...], dict[str, str]]:
         rows = csv.DictReader(file)
         if rows.fieldnames != _columns(example):
             raise UserError(f"{str(table)!r} holds another sweep. Name another file.")
-        return {
-            tuple(row[name] for name in example.key()): row for row in rows if not row["error"]
-        }
+        return {tuple(row[name] for name in example.key()): row for row in rows if not row["error"]}
 
 
 def _columns(example: Trial) -> list[str]:
