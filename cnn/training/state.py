@@ -179,7 +179,7 @@ def start(
 def _load_teacher(recipe: Recipe, device: torch.device) -> nn.Sequential:
     path = Path(recipe.teacher)
     bundled = checkpoints.BUNDLED / f"{recipe.teacher}{checkpoints.SUFFIX}"
-    network, card = checkpoints.load(bundled if bundled.exists() and not path.exists() else path)
+    network, card, _ = checkpoints.load(bundled if bundled.exists() and not path.exists() else path)
     if card.dataset != recipe.dataset:
         raise UserError(
             f"{recipe.teacher!r} was trained on {card.dataset!r} and cannot teach "

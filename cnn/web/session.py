@@ -101,12 +101,12 @@ class VisitorSession:
         self._own.pop(name, None)
         for course in self.courses:
             if course.name == name:
-                course.forget()
+                course.drop_weights()
 
     def finish(self, course: TrainingJob) -> None:
         """Keep the network of a course that has come to its end, and the course for comparing."""
         self.discard(course.name)
-        self.keep(course.name, course.outcome.checkpoint)
+        self.keep(course.name, course.result.checkpoint)
         self.courses = [*self.courses, course][-MAX_RUNS:]
 
     def last(self) -> TrainingJob:

@@ -1,4 +1,4 @@
-"""A small network that has learnt a few synthetic digits, once for all tests that ask it."""
+"""A small network trained on a few synthetic digits, once for all tests that use it."""
 
 import functools
 
@@ -20,7 +20,7 @@ RECIPE = Recipe(
     epochs=3,
     batch_size=50,
     learning_rate=2e-3,
-    schedule="one-cycle",
+    schedule="cosine-warmup",
 )
 
 BRIEF = Recipe(dataset="synthetic", model="two-conv", epochs=2, batch_size=50)
@@ -28,17 +28,17 @@ BRIEF = Recipe(dataset="synthetic", model="two-conv", epochs=2, batch_size=50)
 
 @functools.cache
 def digits() -> Splits:
-    """4,000 synthetic digits to learn from, 300 to watch and 700 for the test."""
-    return _written(4_000, 300, 700)
+    """Synthetic digits: 4,000 for training, 300 for validation and 700 for testing."""
+    return _generate(4_000, 300, 700)
 
 
 @functools.cache
 def few() -> Splits:
-    """So few of them that a run over them takes no time: 500, 100 and 100."""
-    return _written(500, 100, 100)
+    """Few enough for a run of no time: 500, 100 and 100."""
+    return _generate(500, 100, 100)
 
 
-def _written(*counts: int) -> Splits:
+def _generate(*counts: int) -> Splits:
     images, labels = synthetic.synthetic_digits(sum(counts), seed=1)
     parts = (torch.from_numpy(part).split(counts) for part in (images[:, None], labels))
     return Splits(*map(Split, *parts))
@@ -46,12 +46,12 @@ def _written(*counts: int) -> Splits:
 
 @functools.cache
 def finished() -> tuple[TrainState, tuple[Progress, ...]]:
-    """A run of `RECIPE` that has come to its end, and all that it reported."""
+    """A finished run of `RECIPE` and all its reports."""
     run = start(RECIPE, digits(), CPU)
     return run, tuple(fit(run))
 
 
 @functools.cache
 def checkpoint() -> Checkpoint:
-    """What that run has learnt. It belongs to all tests: change a copy of it."""
+    """The checkpoint of that run. All tests share it: change a copy of it."""
     return finalize(finished()[0])

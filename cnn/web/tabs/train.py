@@ -10,11 +10,11 @@ from pathlib import Path
 import gradio as gr
 from gradio.events import Dependency
 
-from cnn import UserError
+from cnn import UserError, settings
 from cnn.data import datasets
 from cnn.jobs.job import TrainingJob
-from cnn.jobs.queue import JobQueue, max_running
-from cnn.jobs.session import Snapshot, TrainingResult, describe, time_limit
+from cnn.jobs.queue import JobQueue
+from cnn.jobs.session import Snapshot, TrainingResult, describe
 from cnn.jobs.worker import train_remotely
 from cnn.models import checkpoints
 from cnn.plots import charts
@@ -40,7 +40,7 @@ REVIEW = (
     "columns what the network takes it for; the brighter a cell beside the diagonal, the more "
     "often it errs so."
 )
-LESSONS = [PRESETS[name] for name in train_results.LESSONS]
+LESSONS = [PRESETS[name].recipe for name in train_results.LESSONS]
 USE = {"draw": "Draw against it", "photo": "Show it a photograph"}
 COMPARE = (
     "Your last runs laid over one another, as they did on the pictures they learnt from. Change "
@@ -61,7 +61,7 @@ def tab(visit: gr.State, tabs: gr.Tabs) -> None:
                     start = gr.Button("Start", variant="primary")
                     stop = gr.Button("Stop and keep")
         with gr.Accordion("Every choice", open=False), gr.Row():
-            widgets = [_widget(name, PRESETS[FIRST]) for name in CHOICES]
+            widgets = [_widget(name, PRESETS[FIRST].recipe) for name in CHOICES]
         board = Dashboard()
         compared = Comparison()
     begun = [
@@ -78,12 +78,12 @@ def tab(visit: gr.State, tabs: gr.Tabs) -> None:
 @functools.cache
 def training_queue() -> JobQueue:
     """Where all lessons of this process are held."""
-    return JobQueue(max_running(), _lent())
+    return JobQueue(settings.max_runs(), _lent())
 
 
 def prepare() -> None:
     """Measure the lessons before anybody asks; by then their process and pictures are there."""
-    training_queue().measure(LESSONS)
+    training_queue().estimate_durations(LESSONS)
 
 
 def _lent() -> Callable | None:
@@ -92,12 +92,12 @@ def _lent() -> Callable | None:
         import spaces
     except ImportError:
         return None
-    return spaces.GPU(duration=round(time_limit()) + 30)(train_remotely)
+    return spaces.GPU(duration=round(settings.train_seconds()) + 30)(train_remotely)
 
 
 def _cards() -> gr.HTML:
     return gr.HTML(
-        train_results.lessons(FIRST, {}, time_limit()),
+        train_results.lessons(FIRST, {}, settings.train_seconds()),
         js_on_load="""let chosen;
         element.addEventListener("change", (event) =>
             trigger("choose", { lesson: (chosen = event.target.value) }));
@@ -116,7 +116,7 @@ def _widget(name: str, recipe: Recipe) -> gr.components.Component:
         return gr.CheckboxGroup(list(choices), value=list(value), **told)
     if choices:
         return gr.Dropdown(list(choices), value=value, **told)
-    low, high = field.metadata["within"]
+    low, high = field.metadata["range"]
     return gr.Number(value, placeholder="its own", minimum=low, maximum=high, **told)
 
 
@@ -127,15 +127,15 @@ def _preset_picker(
 
     def choose(event: gr.EventData) -> list:
         with components.toast():
-            recipe = presets.preset(str(event.lesson))
+            recipe = presets.preset(str(event.lesson)).recipe
         values = [getattr(recipe, name) for name in CHOICES]
         return [event.lesson, *(list(v) if isinstance(v, tuple) else v for v in values)]
 
     async def estimate(chosen: str) -> AsyncIterator[str]:
         measuring = True
         while measuring:
-            measuring = room.measure(LESSONS)
-            yield train_results.lessons(chosen, room.estimates, time_limit())
+            measuring = room.estimate_durations(LESSONS)
+            yield train_results.lessons(chosen, room.estimates, settings.train_seconds())
             await asyncio.sleep(measuring)
 
     cards.choose(choose, None, [chosen, *widgets], **components.HIDDEN_ENDPOINT)
@@ -151,7 +151,7 @@ def _recipe(preset: str, values: tuple) -> Recipe:
             raise UserError(f"“{name.replace('_', ' ')}” is empty. Give a number.")
     for name in ("batch_size", "seed"):
         given[name] = int(given[name])
-    return dataclasses.replace(PRESETS[preset], **given)
+    return dataclasses.replace(PRESETS[preset].recipe, **given)
 
 
 def _place(outcome: TrainingResult) -> str:
@@ -212,7 +212,7 @@ class Dashboard:
             title = datasets.get_dataset(course.recipe.dataset).title
             return {self.status: train_results.loading(title, told.loading)}
         views = {
-            chart: train_results.curve(course.curve, name) for name, chart in self.charts.items()
+            chart: train_results.curve(course.metrics, name) for name, chart in self.charts.items()
         }
         if told.progress:
             views |= self.says(describe(told.progress))
@@ -220,7 +220,7 @@ class Dashboard:
             classes = datasets.get_dataset(course.recipe.dataset).classes
             views |= {
                 self.filters: told.filters,
-                self.opinions: train_results.opinions(told.look, classes),
+                self.opinions: train_results.opinions(told.samples, classes),
             }
         return views
 
@@ -228,7 +228,7 @@ class Dashboard:
         return {self.ending: gr.update(visible=False), self.status: train_results.waiting(0, 0)}
 
     def ends(self, visit: VisitorSession) -> dict:
-        outcome = visit.last().outcome
+        outcome = visit.last().result
         classes = outcome.checkpoint.card.classes
         folder = Path(tempfile.mkdtemp(prefix="cnn-", dir=gr.utils.get_upload_folder()))
         name = f"{outcome.checkpoint.card.dataset}-{outcome.checkpoint.card.model}"
@@ -288,25 +288,25 @@ def _follow(
     visit: VisitorSession, course: TrainingJob, board: Dashboard, room: JobQueue
 ) -> Iterator[dict]:
     """Begin a lesson, show it as it goes, and keep what was learnt as the visitor's own."""
-    if visit.course and visit.course.under_way:
+    if visit.course and visit.course.running:
         raise UserError("You have a lesson under way already. Stop it, or wait for its end.")
     visit.course = course
     begun = False
     yield board.begins()
     try:
-        for told in room.attend(course):
+        for told in room.stream(course):
             begun = begun or told is not None
             if told:
                 yield board.shows(course, told)
             elif begun:
                 yield {board.status: gr.skip()}
             else:
-                yield {board.status: train_results.waiting(room.place(course), room.wait(course))}
+                yield {board.status: train_results.waiting(room.position(course), room.eta(course))}
     except UserError as error:
         yield board.says(str(error))
         raise
     visit.finish(course)
-    yield board.says(train_results.ending(course.outcome))
+    yield board.says(train_results.ending(course.result))
 
 
 def _learning(start: gr.Button, asked: list, board: Dashboard, room: JobQueue) -> Dependency:
@@ -341,14 +341,14 @@ def _comparing(compared: Comparison, visit: gr.State, begun: list[Dependency]) -
 def _keeping(stop: gr.Button, visit: gr.State, board: Dashboard, tabs: gr.Tabs) -> None:
     def end(visit: VisitorSession) -> None:
         with components.toast():
-            if not (visit.course and visit.course.under_way):
+            if not (visit.course and visit.course.running):
                 raise UserError("Nothing is being learnt. Press Start first.")
             visit.course.stop()
 
     def use(visit: VisitorSession) -> dict:
         with components.toast():
             visit.choose(visit.last().name)
-        return gr.Tabs(selected=_place(visit.last().outcome))
+        return gr.Tabs(selected=_place(visit.last().result))
 
     def discard(visit: VisitorSession) -> dict:
         with components.toast():

@@ -26,16 +26,16 @@ LESSONS = {
     "cifar10-90": "CIFAR-10 to 90 %",
     "cifar10-94": "CIFAR-10 to 93 %, while you fetch a coffee",
 }
-COLORS = {"training": "#8f9198", "validation": "#ff6a3a"}
+COLORS = {"train": "#8f9198", "validation": "#ff6a3a"}
 RUNS = ["#8f9198", "#4f9bd9", "#d9a441", "#ff6a3a"]
-MEASURES = {"loss": "Loss", "accuracy": "Accuracy, %", "rate": "Learning rate"}
+MEASURES = {"loss": "Loss", "accuracy": "Accuracy, %", "learning_rate": "Learning rate"}
 MOST_POINTS = 300  # of a curve: one for two pixels
 
 
 def lessons(chosen: str, estimates: Mapping[Recipe, float], limit: float) -> str:
     """The lessons to choose from, each with the time it takes here, as HTML."""
     cards = (
-        _lesson(name, title, name == chosen, estimates.get(PRESETS[name]), limit)
+        _lesson(name, title, name == chosen, estimates.get(PRESETS[name].recipe), limit)
         for name, title in LESSONS.items()
     )
     return f"<div class='lessons' role='radiogroup' aria-label='Lesson'>{''.join(cards)}</div>"
@@ -86,8 +86,8 @@ def status(words: str) -> str:
 def curve(rows: Sequence[Mapping], measure: str) -> str:
     """A measure of a course by step, for training and validation, as curves.js draws it."""
     splits = {name: [row for row in rows if row["split"] == name] for name in COLORS}
-    if measure == "rate":
-        splits = {"": splits["training"]}
+    if measure == "learning_rate":
+        splits = {"": splits["train"]}
     lines = zip(splits.items(), COLORS.values(), strict=False)
     curves = [_line(name, color, rows, "step", measure) for (name, rows), color in lines]
     return json.dumps({"title": MEASURES[measure], "by": "step", "curves": curves})
@@ -103,9 +103,9 @@ def _line(name: str, color: str, rows: Sequence[Mapping], by: str, measure: str)
 def write_curve(path: Path, course: TrainingJob) -> Path:
     """The whole curve as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(course.curve[0]))
+        writer = csv.DictWriter(file, list(course.metrics[0]))
         writer.writeheader()
-        writer.writerows(course.curve)
+        writer.writerows(course.metrics)
     return path
 
 
@@ -123,7 +123,7 @@ def mistakes(look: SamplePredictions, classes: Sequence[str]) -> str:
 
 
 def _tiles(look: SamplePredictions, classes: Sequence[str], caption: str) -> str:
-    numbers = (look.split.labels, look.shares, look.guesses)
+    numbers = (look.split.labels, look.probabilities, look.predictions)
     tiles = []
     columns = (look.split.images, *(n.tolist() for n in numbers))
     for image, label, share, guess in zip(*columns, strict=True):
@@ -143,13 +143,13 @@ def ending(outcome: TrainingResult) -> str:
     card = outcome.checkpoint.card
     return (
         f"{100 * card.test_accuracy:.2f} % of the test pictures right after {card.seconds:.1f} s "
-        f"of training. {outcome.verdict}"
+        f"of training. {outcome.summary}"
     )
 
 
 def together(courses: Sequence[TrainingJob], measure: str, by: str) -> str:
     """A measure of several courses while they trained, by "step" or "second", for curves.js."""
-    training = [[row for row in one.curve if row["split"] == "training"] for one in courses]
+    training = [[row for row in one.metrics if row["split"] == "train"] for one in courses]
     curves = [
         _line(f"run {number}", color, rows, by, measure)
         for number, (rows, color) in enumerate(zip(training, RUNS, strict=False), 1)
@@ -165,7 +165,7 @@ def differences(courses: Sequence[TrainingJob]) -> str:
         for name in recipes[0]
         if len({str(recipe[name]) for recipe in recipes}) > 1
     }
-    cards = [course.outcome.checkpoint.card for course in courses]
+    cards = [course.result.checkpoint.card for course in courses]
     rows["seconds of training"] = [f"{card.seconds:.1f}" for card in cards]
     rows["validation pictures right"] = [
         f"{100 * card.validation_accuracy:.2f} %" for card in cards
@@ -194,7 +194,7 @@ def _twin(earlier: Sequence[TrainingJob], course: TrainingJob) -> str:
 
 
 def _losses(course: TrainingJob) -> dict[tuple[int, str], float]:
-    return {(row["step"], row["split"]): row["loss"] for row in course.curve}
+    return {(row["step"], row["split"]): row["loss"] for row in course.metrics}
 
 
 def _written(value: object) -> str:
