@@ -1,13 +1,14 @@
 """The configuration of a training run: `Recipe`, and its fields as text, flags and JSON."""
 
+import functools
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from types import NoneType, UnionType
 from typing import Any, get_origin, get_type_hints
 
 from cnn import UserError
 from cnn.data.augmentation import AUGMENTATIONS
-from cnn.data.datasets import DATASETS, get_dataset
+from cnn.data.datasets import DATASETS, Dataset, get_dataset
 from cnn.models.architectures import MODELS
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
@@ -86,14 +87,29 @@ class Recipe:
     def __post_init__(self):
         dataset = get_dataset(self.dataset)
         for item in fields(self):
-            _check(item, getattr(self, item.name), dataset)
+            value = getattr(self, item.name)
+            if not _has_type(item.name, value):
+                expected = field_type(item.name).__name__
+                raise UserError(f"{item.name} cannot be {value!r}. Choose a valid {expected}.")
+            _check(item, value, dataset)
         if self.extra_synthetic and dataset.input != "strokes":
             raise UserError(
                 f"Synthetic digits cannot be added to {dataset.title}. Leave extra_synthetic at 0."
             )
 
 
-def _check(item, value: Any, dataset) -> None:
+def _has_type(name: str, value: Any) -> bool:
+    if value is None:
+        return is_optional(name)
+    if isinstance(value, tuple):
+        return field_type(name) is tuple and all(isinstance(word, str) for word in value)
+    if field_type(name) is float:
+        return type(value) in (int, float)
+    return type(value) is field_type(name)
+
+
+def _check(item: Field, value: Any, dataset: Dataset) -> None:
+    """Raise a `UserError` for a name that is not a choice and a number out of range."""
     choices, range, name = item.metadata["choices"], item.metadata["range"], item.name
     if name == "augmentation":
         name, choices = f"augmentation for {dataset.title}", dataset.augmentations
@@ -105,6 +121,7 @@ def _check(item, value: Any, dataset) -> None:
         raise UserError(f"The {name} cannot be {value}. Choose from {range[0]:g} to {range[1]:g}.")
 
 
+@functools.cache
 def field_type(name: str) -> type:
     """The type of a field's value: str, int, float, bool or tuple."""
     hint = get_type_hints(Recipe)[name]
@@ -113,6 +130,7 @@ def field_type(name: str) -> type:
     return get_origin(hint) or hint
 
 
+@functools.cache
 def is_optional(name: str) -> bool:
     """Whether a field may be None."""
     return NoneType in getattr(get_type_hints(Recipe)[name], "__args__", ())

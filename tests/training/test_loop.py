@@ -393,7 +393,9 @@ def test_after_a_divergence_the_history_ends_where_the_kept_weights_do():
 
 
 def test_the_gradient_is_clipped_at_its_maximum_norm():
-    recipe = replace(learner.BRIEF, optimizer="sgd", momentum=0.0, learning_rate=1.0, max_grad_norm=1e-3)
+    recipe = replace(
+        learner.BRIEF, optimizer="sgd", momentum=0.0, learning_rate=1.0, max_grad_norm=1e-3
+    )
     run = _start(replace(recipe, batch_size=500, epochs=1))
     before = _weights(run.network)
     for _ in fit(run):

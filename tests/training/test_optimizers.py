@@ -1,4 +1,4 @@
-"""Optimizers take the steps they should, at rates of the shape they should have."""
+"""Optimizers take the right steps, and learning rate schedules have the right shape."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from support import learner
 from torch import nn
+from torch.optim import lr_scheduler
 
 from cnn.training import optimizers
 from cnn.training.config import OPTIMIZERS, SCHEDULES, Recipe
@@ -24,7 +25,7 @@ def _stepped(optimizer, rate: float, weight: nn.Parameter, gradients: torch.Tens
 
 
 @pytest.mark.parametrize("shape", [(8, 3, 3, 3), (40, 2, 3, 3)], ids=["wide", "tall"])
-def test_a_convolution_takes_a_share_of_torchs_own_step_and_keeps_its_length(shape):
+def test_a_convolution_takes_a_fraction_of_torchs_own_muon_step_and_keeps_its_norm(shape):
     convolution = nn.Conv2d(shape[1], shape[0], 3, bias=False)
     before = convolution.weight.detach().flatten(1).clone()
     matrix, gradient = nn.Parameter(before.clone()), torch.randn(1, *before.shape)
@@ -36,7 +37,7 @@ def test_a_convolution_takes_a_share_of_torchs_own_step_and_keeps_its_length(sha
     assert ours.norm().item() == pytest.approx(before.norm().item(), rel=1e-5)
 
 
-def test_what_is_no_convolution_takes_the_steps_of_plain_momentum():
+def test_other_weights_take_the_steps_of_nesterov_momentum():
     dense = nn.Linear(4, 3, bias=False)
     matrix = nn.Parameter(dense.weight.detach().clone())
     gradients = torch.randn(3, *matrix.shape)
@@ -45,9 +46,9 @@ def test_what_is_no_convolution_takes_the_steps_of_plain_momentum():
     assert torch.allclose(ours, _stepped(reference, 1.6, matrix, gradients), atol=1e-5)
 
 
-def test_muon_leaves_frozen_weights_alone_and_learns_synthetic_digits():
+def test_muon_keeps_frozen_weights_and_learns_synthetic_digits():
     recipe = replace(MUON, dataset="synthetic", model="quick-whitened", batch_size=100, epochs=1)
-    run = start(replace(recipe, schedule="linear"), learner.digits(), learner.CPU)
+    run = start(replace(recipe, schedule="triangular"), learner.digits(), learner.CPU)
     filters = run.network.whiten.weight.clone()
     *_, last = fit(run)
     assert torch.equal(run.network.whiten.weight, filters)
@@ -55,18 +56,18 @@ def test_muon_leaves_frozen_weights_alone_and_learns_synthetic_digits():
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_batch_norms_biases_have_their_own_learning_rate_and_the_same_decay(name):
-    recipe = Recipe(optimizer=name, learning_rate=0.5, norm_rate=4.0, weight_decay=0.2)
+def test_biases_of_batch_norm_have_their_own_learning_rate_and_the_same_decay(name):
+    recipe = Recipe(optimizer=name, learning_rate=0.5, norm_bias_lr_scale=4.0, weight_decay=0.2)
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     others, biases = optimizers.build_optimizer(network, recipe).param_groups
     assert biases["params"] == [network[1].bias]
     assert len(others["params"]) == 3
-    assert (others["highest"], biases["highest"]) == (0.5, 2.0)
-    assert biases["weight_decay"] * biases["highest"] == others["weight_decay"] * 0.5
+    assert (others["max_lr"], biases["max_lr"]) == (0.5, 2.0)
+    assert biases["weight_decay"] * biases["max_lr"] == others["weight_decay"] * 0.5
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
-def test_decay_pulls_weights_towards_zero(name):
+def test_weight_decay_pulls_weights_towards_zero(name):
     sizes = []
     for decay in (0.0, 0.5):
         dense = nn.Linear(4, 3, bias=False)
@@ -80,8 +81,8 @@ def test_decay_pulls_weights_towards_zero(name):
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("warmup", [0.0, 0.2, 1.0])
-def test_a_learning_rate_is_never_above_its_highest_nor_below_zero(schedule, warmup):
-    recipe = Recipe(schedule=schedule, warmup=warmup)
+def test_a_learning_rate_stays_between_zero_and_its_maximum(schedule, warmup):
+    recipe = Recipe(schedule=schedule, warmup_fraction=warmup)
     rates = [optimizers.lr_factor(recipe, step / 100) for step in range(101)]
     assert min(rates) >= 0 and max(rates) <= 1
     assert max(rates) >= 0.95
@@ -93,7 +94,32 @@ def _rates(schedule: str, *shares: float) -> list[float]:
 
 def test_schedules_have_their_shapes():
     assert _rates("constant", 0, 0.5, 1) == [1, 1, 1]
-    assert _rates("linear", 0.1, 0.2, 0.6, 1) == pytest.approx([0.5, 1, 0.5, 0])
-    assert _rates("one-cycle", 0, 0.1, 0.2, 0.6, 1) == pytest.approx([0.04, 0.5, 1, 0.5, 1e-4])
+    assert _rates("triangular", 0.1, 0.2, 0.6, 1) == pytest.approx([0.5, 1, 0.5, 0])
+    assert _rates("cosine-warmup", 0, 0.1, 0.2, 0.6, 1) == pytest.approx([0.04, 0.5, 1, 0.5, 1e-4])
     assert _rates("cosine", 0, 0.5, 1) == pytest.approx([1, 0.5, 0])
     assert _rates("step", 0.49, 0.5, 0.75) == pytest.approx([1, 0.1, 0.01])
+
+
+REFERENCES = {
+    "cosine": lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, T_max=100),
+    "step": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, milestones=[50, 75]),
+    "triangular": lambda optimizer: lr_scheduler.SequentialLR(
+        optimizer,
+        [
+            lr_scheduler.LinearLR(optimizer, 1e-9, 1.0, total_iters=20),
+            lr_scheduler.LinearLR(optimizer, 1.0, 1e-9, total_iters=80),
+        ],
+        milestones=[20],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_schedules_agree_with_torchs_own(name):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = REFERENCES[name](optimizer)
+    for step in range(101):
+        expected = optimizer.param_groups[0]["lr"]
+        assert _rates(name, step / 100) == [pytest.approx(expected, abs=1e-6)], step
+        optimizer.step()
+        reference.step()

@@ -1,4 +1,4 @@
-"""Many runs are compared fairly, go on where they were left, and one bad one ends none."""
+"""A sweep compares its runs fairly, can be continued, and survives a failing run."""
 
 import csv
 import json
@@ -17,39 +17,46 @@ from cnn.training.config import Recipe
 BASE = Recipe(dataset="synthetic", model="two-conv", epochs=0.01, batch_size=50)
 
 
-def test_words_become_values_of_their_fields():
-    words = ["learning-rate=0.1,0.2", "augmentation=,warp+shift", "epochs=1..3", "default=true"]
+def test_texts_become_values_of_their_fields():
+    words = [
+        "learning-rate=0.1,0.2",
+        "augmentation=,warp+shift",
+        "epochs=1..3",
+        "teacher=../a,none",
+    ]
     assert sweep.parse_space(words) == {
         "learning_rate": [0.1, 0.2],
         "augmentation": [(), ("warp", "shift")],
         "epochs": (1.0, 3.0),
-        "default": [True],
+        "teacher": ["../a", None],
     }
 
 
-@pytest.mark.parametrize("word", ["colour=red", "epochs=many", "epochs", "default=perhaps"])
-def test_words_that_are_no_field_and_value_are_named(word):
-    with pytest.raises(UserError, match="Choose"):
+@pytest.mark.parametrize("word", ["colour=red", "epochs=many", "epochs", "seed=a..b"])
+def test_a_text_that_is_not_a_field_and_value_is_an_error(word):
+    with pytest.raises(UserError, match="Choose|Give"):
         sweep.parse_space([word])
 
 
 def test_a_grid_holds_every_combination():
-    found = sweep.grid_search(BASE, {"learning_rate": [0.1, 0.2], "batch_size": [10, 20, 30]})
-    assert len({recipe for _, recipe in found}) == 6
-    assert all(recipe == replace(BASE, **one) for one, recipe in found)
-    with pytest.raises(UserError, match="--random"):
+    combinations = sweep.grid_search(
+        BASE, {"learning_rate": [0.1, 0.2], "batch_size": [10, 20, 30]}
+    )
+    assert len({recipe for _, recipe in combinations}) == 6
+    assert all(recipe == replace(BASE, **params) for params, recipe in combinations)
+    with pytest.raises(UserError, match="--samples"):
         sweep.grid_search(BASE, {"learning_rate": (0.1, 0.2)})
 
 
-def test_a_sample_stays_within_its_ranges_and_is_the_same_again():
-    varied = {"learning_rate": (1e-4, 1.0), "batch_size": (10, 100), "momentum": [0.8, 0.9]}
-    drawn = [recipe for _, recipe in sweep.random_search(BASE, varied, 200)]
-    assert drawn == [recipe for _, recipe in sweep.random_search(BASE, varied, 200)]
+def test_random_search_stays_within_its_ranges_and_repeats_itself():
+    space = {"learning_rate": (1e-4, 1.0), "batch_size": (10, 100), "momentum": [0.8, 0.9]}
+    drawn = [recipe for _, recipe in sweep.random_search(BASE, space, 200)]
+    assert drawn == [recipe for _, recipe in sweep.random_search(BASE, space, 200)]
     assert all(1e-4 <= one.learning_rate <= 1 and 10 <= one.batch_size <= 100 for one in drawn)
     assert 70 < sum(one.learning_rate < 0.01 for one in drawn) < 130, "evenly by the logarithm"
 
 
-def test_every_picture_is_watched_in_one_fold_and_learnt_from_in_all_others():
+def test_every_image_is_validated_on_in_one_fold_and_trained_on_in_the_others():
     few = learner.few()
     folds = [datasets.fold(few, number, 3) for number in range(3)]
     everything = torch.cat([few.train.images, few.validation.images])
@@ -67,36 +74,61 @@ def _sorted(images: torch.Tensor) -> list[bytes]:
     return sorted(image.numpy().tobytes() for image in images)
 
 
-def test_a_sweep_survives_a_bad_run_and_goes_on_where_it_was_left(tmp_path, capsys):
+def test_a_sweep_survives_a_failing_run_and_can_be_continued(tmp_path, capsys):
     table = tmp_path / "sweep.csv"
     words = ["sweep", "--dataset", "synthetic", "--model", "two-conv", "--batch-size", "50"]
     words += ["--optimizer", "sgd", "--weight-decay", "10", "--epochs", "0.05"]
-    words += ["--vary", "learning-rate=0.01,1000", "--folds", "2", "--output", str(table), "--json"]
-    assert main(words) == 0
+    words += [
+        "--param",
+        "learning-rate=0.01,1000",
+        "--folds",
+        "2",
+        "--output",
+        str(table),
+        "--json",
+    ]
+    assert main(words) == 1
     *_, summary = first = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     runs = [line for line in first if line["event"] == "run"]
-    assert sorted(bool(run["fault"]) for run in runs) == [False, False, True, True]
-    assert summary["learning_rate"] == "0.01" and summary["runs"] == 2
-    accuracies = [float(run["validation_accuracy"]) for run in runs if not run["fault"]]
+    assert sorted(bool(run["error"]) for run in runs) == [False, False, True, True]
+    assert summary["learning_rate"] == 0.01 and summary["runs"] == 2
+    accuracies = [run["validation_accuracy"] for run in runs if not run["error"]]
     assert summary["validation_accuracy"] == pytest.approx(sum(accuracies) / 2)
     with table.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 4
-    assert main([*words[:-1], "--vary", "learning-rate=0.01"]) == 0
+    assert main([*words[:-1], "--param", "learning-rate=0.01"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert len(out) == 2, "nothing is done twice"
+    assert len(out) == 3, "no run is repeated"
     assert "0.01" in out[1] and "±" in out[1]
 
 
-@pytest.mark.parametrize("flag", ["--seeds=0", "--processes=-1", "--random=0", "--folds=1"])
-def test_numbers_that_make_no_sweep_are_refused(flag, tmp_path, capsys):
+@pytest.mark.parametrize("flag", ["--seeds=0", "--workers=-1", "--samples=0", "--folds=1"])
+def test_impossible_numbers_of_runs_are_an_error(flag, tmp_path, capsys):
     table = tmp_path / "sweep.csv"
-    assert main(["sweep", "--vary", "epochs=1", flag, "--output", str(table)]) == 2
+    assert main(["sweep", "--param", "epochs=1", flag, "--output", str(table)]) == 2
     assert "Choose" in capsys.readouterr().err and not table.exists()
 
 
-def test_a_table_of_another_sweep_is_left_as_it_was(tmp_path):
+def test_the_table_of_another_sweep_is_not_changed(tmp_path):
     (tmp_path / "other.csv").write_text("name,value\n")
     trials = sweep.trials(sweep.grid_search(BASE, {"epochs": [1.0]}), seeds=1, folds=0)
     with pytest.raises(UserError, match="another sweep"):
-        next(sweep.run(trials, tmp_path / "other.csv", processes=1))
+        next(sweep.run(trials, tmp_path / "other.csv", workers=1))
     assert (tmp_path / "other.csv").read_text() == "name,value\n"
+
+
+def test_a_table_that_cannot_be_written_is_an_error_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    trials = sweep.trials(sweep.grid_search(BASE, {}), seeds=1, folds=0)
+    with pytest.raises(UserError, match="could not be written"):
+        next(sweep.run(trials, tmp_path / "file" / "sweep.csv", workers=1))
+
+
+def test_a_recipe_can_be_cross_validated_without_varying_anything(tmp_path, capsys):
+    words = ["--dataset", "synthetic", "--model", "two-conv", "--batch-size", "50"]
+    words += ["--epochs", "0.05", "--folds", "2", "--output", str(tmp_path / "new" / "sweep.csv")]
+    assert main(["sweep", *words]) == 0
+    first, second, _, summary, best = capsys.readouterr().out.splitlines()
+    assert "seed 0, fold 0: " in first + second and "seed 0, fold 1: " in first + second
+    assert summary.startswith("2 ") and "±" in summary
+    assert best.startswith("best: python -m cnn train --dataset synthetic")
