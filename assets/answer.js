@@ -56,3 +56,20 @@ function show(answer) {
   part("network").textContent = answer.source;
   if (answer.note) part("note").textContent = answer.note;
 }
+
+// A prediction of inference.js as `show` wants it.
+function describe({ probabilities, verdict, pixels }, source) {
+  const ranked = probabilities.map((_, index) => index).sort((a, b) => probabilities[b] - probabilities[a]);
+  const [label, second] = ranked.map((index) => props.classes[index]);
+  const words = {
+    blank: "There is nothing to see yet.",
+    out_of_distribution: `None of the ten, it seems. Nearest: ${label}.`,
+    uncertain: `unsure, perhaps ${second}`,
+    confident: "sure",
+  };
+  const known = verdict === "confident" || verdict === "uncertain";
+  return {
+    ...{ probabilities, verdict, source, label: known ? label : "", words: words[verdict] },
+    pixels: Array.from(pixels, (value) => Math.round(255 * value)),
+  };
+}

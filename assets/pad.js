@@ -62,6 +62,7 @@ function settled(drawn = strokes) {
   if (!drawn.length) return;
   props.value = structuredClone(drawn);
   trigger("stroke_end");
+  if (!network) trigger("show_maps");
 }
 
 new ResizeObserver(() => {
@@ -70,6 +71,41 @@ new ResizeObserver(() => {
   pad.width = pad.height = side;
   paint();
 }).observe(pad);
+
+// ---- a network in this browser: until it is loaded, and where it cannot be, the server predicts ----
+
+let network = null;
+let loading = null; // which network is loaded or on its way
+
+async function loadNetwork() {
+  const wanted = JSON.stringify(props.network);
+  if (!props.browser_inference || wanted === loading) return;
+  loading = wanted;
+  if (network) network.stop();
+  network = null;
+  try {
+    const { script, file, source, error } = await server.web_model(props.token);
+    if (error) throw new Error(error);
+    const loaded = await startNetwork(script, fromBase64(file));
+    if (wanted !== loading) return loaded.stop();
+    network = { ...loaded, source };
+  } catch (error) {
+    console.info("The server predicts:", error.message);
+  }
+}
+
+async function predict() {
+  if (network) {
+    try {
+      const prediction = await network.predict(strokes);
+      dispatchEvent(new CustomEvent("activations", { detail: { ...prediction, network: network.header } }));
+      return describe(prediction, network.source);
+    } catch {
+      network = null;
+    }
+  }
+  return server.look({ visit: props.token, strokes, lifted: resting() });
+}
 
 // ---- what the network says: one request at a time, the newest drawing wins -------------
 
@@ -104,7 +140,7 @@ async function ask() {
     unanswered = false;
     const start = performance.now();
     try {
-      const answer = await server.look({ visit: props.token, strokes, lifted: resting() });
+      const answer = await predict();
       if (answer.busy) {
         part("words").textContent = "Many are drawing just now. Lift the pen to be answered.";
         if (!resting()) await pause(BUSY_FOR);
@@ -112,7 +148,7 @@ async function ask() {
       } else if (strokes.length) {
         const took = performance.now() - start;
         hear(answer, took);
-        if (!resting()) await pause(took);
+        if (!resting() && !network) await pause(took);
       }
     } catch {
       part("words").textContent = "The server does not answer. It is asked again in a moment.";
@@ -280,6 +316,7 @@ document.addEventListener("keydown", key);
 
 // Another network has been chosen.
 watch("network", () => {
+  loadNetwork();
   if (pointer === null) lifted = strokes.length > 0;
   changed();
 });
@@ -299,5 +336,6 @@ strokes = shared();
 lifted = strokes.length > 0;
 if (lifted) changed();
 else write(props.opening);
+setTimeout(loadNetwork);
 trigger("arrive");
 addEventListener("opened", () => trigger("arrive"));

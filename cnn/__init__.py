@@ -11,7 +11,7 @@ that package to the right of it:
     plots           charts  grids  colormaps
     interpret       top_activations  attribution  trace  arithmetic  layers
     evaluation      report  prediction  metrics  inference
-    models          onnx  checkpoints  architectures  layers
+    models          html  web  onnx  checkpoints  architectures  layers
     data            ood  outliers  augmentation  photos  drawings  datasets  synthetic  strokes  downloads
     files
     hardware

@@ -1,21 +1,21 @@
-"""Converts a checkpoint for other programs, and checks that its outputs stay the same.
+"""Converts a checkpoint to ONNX, checking its outputs, or to a page that works without a server.
 
 examples:
-  python -m cnn export digits.safetensors --format onnx
   python -m cnn export digits.safetensors --format onnx --output model.onnx --json
+  python -m cnn export digits.safetensors --format html --output digits.html
 """
 
 import argparse
 from pathlib import Path
 
 from cnn.cli import arguments as common
-from cnn.models import checkpoints, onnx
+from cnn.models import checkpoints, html, onnx
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    parser.add_argument("--format", choices=["onnx"], required=True)
+    parser.add_argument("--format", choices=["onnx", "html"], required=True)
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="file to write (default: beside the checkpoint)"
     )
@@ -24,11 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Convert the checkpoint and print the largest difference of a logit."""
+    """Convert the checkpoint and print the file, with the largest difference of an ONNX logit."""
     path = arguments.output or arguments.checkpoint.with_suffix(f".{arguments.format}")
     common.refuse_existing([path], arguments.force)
-    difference = onnx.to_onnx(checkpoints.load(arguments.checkpoint), path)
-    if arguments.json:
-        common.print_json({"file": str(path), "difference": difference})
+    checkpoint = checkpoints.load(arguments.checkpoint)
+    if arguments.format == "html":
+        html.write_html(path, checkpoint, arguments.checkpoint.stem)
+        result, text = {}, f"{path}: open it in a browser"
     else:
-        print(f"{path}: its logits differ from torch's by at most {difference:.1g}")
+        difference = onnx.to_onnx(checkpoint, path)
+        result = {"difference": difference}
+        text = f"{path}: its logits differ from torch's by at most {difference:.1g}"
+    if arguments.json:
+        common.print_json({"file": str(path), **result})
+    else:
+        print(text)

@@ -329,12 +329,13 @@ def answer_panel(card: ModelCard, before: str = "", **given) -> gr.HTML:
         apply_default_css=False,
         classes=dataset.classes,
         size=dataset.size,
-        source=_source(card),
+        source=describe_network(card),
         **given,
     )
 
 
-def _source(card: ModelCard) -> str:
+def describe_network(card: ModelCard) -> str:
+    """Say in a line which network predicts and how accurate it is."""
     return (
         f"Network {card.model}, right on {100 * card.test_accuracy:.1f} % "
         f"of the test pictures of {datasets.get_dataset(card.dataset).title}"
@@ -356,7 +357,7 @@ def answer(card: ModelCard, prediction: Prediction, image: Tensor, note: str = "
         "words": words,
         "pixels": pixels,
         "note": note,
-        "source": _source(card),
+        "source": describe_network(card),
     }
 
 

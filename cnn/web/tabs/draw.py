@@ -1,17 +1,23 @@
 """The tab Draw: ten bars that follow the pen."""
 
+import base64
+from weakref import WeakKeyDictionary
+
 import anyio.to_thread
 import gradio as gr
+from torch import nn
 
-from cnn import UserError, hardware
+from cnn import UserError, hardware, settings
 from cnn.data.datasets import MNIST
 from cnn.data.drawings import digit_from_strokes
 from cnn.evaluation.prediction import predict
 from cnn.models.checkpoints import Checkpoint
+from cnn.models.web import to_web, worker_script
 from cnn.plots import grids
 from cnn.web import components
 from cnn.web.session import VisitorSession, choices, chooser
 
+MAPS = 8  # of each activation, in the strip below the pad
 MOST_WAITING = 16  # questions; with more than these only finished strokes are answered
 
 
@@ -25,6 +31,7 @@ def tab(visit: gr.State, subject: gr.State) -> None:
         pad = _pad(anybody)
         strip = gr.HTML(
             _strip(anybody.checkpoint(MNIST.name), components.initial_example()),
+            js_on_load=components.asset("maps.js"),
             apply_default_css=False,
         )
         _settle(pad, visit, subject, strip)
@@ -55,9 +62,10 @@ def _pad(anybody: VisitorSession) -> gr.HTML:
     return components.answer_panel(
         anybody.checkpoint(MNIST.name).card,
         before=components.asset("pad.html"),
-        script=components.asset("pad.js"),
+        script=components.asset("browser_inference.js") + components.asset("pad.js"),
         css_template=components.asset("pad.css"),
-        server_functions=[look],
+        server_functions=[look, _web_models(anybody)],
+        browser_inference=settings.browser_inference(),
         specimens={digit: components.sample_image(int(digit)) for digit in MNIST.classes},
         network=_answering(anybody),
         token=None,
@@ -70,22 +78,45 @@ def _pad(anybody: VisitorSession) -> gr.HTML:
     )
 
 
-def _settle(pad: gr.HTML, visit: gr.State, subject: gr.State, strip: gr.HTML) -> None:
-    def settle(
-        drawing: components.Strokes, visit: VisitorSession
-    ) -> tuple[components.Subject, str]:
-        with components.toast():
-            drawn = components.drawing(drawing)
-        return drawn, _strip(visit.checkpoint(MNIST.name), drawn)
+def _web_models(anybody: VisitorSession):
+    """The function with which a visitor's browser fetches the network that it predicts with."""
+    files: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
-    pad.stroke_end(
-        settle,
-        [pad, visit],
-        [subject, strip],
-        queue=False,
-        trigger_mode="always_last",
-        **components.HIDDEN_ENDPOINT,
-    )
+    def convert(token: object) -> dict:
+        session = anybody.of(token)
+        checkpoint = session.checkpoint(MNIST.name)
+        if checkpoint.network not in files:
+            file = to_web(checkpoint, session.chosen(MNIST.name))
+            files[checkpoint.network] = base64.b64encode(file).decode()
+        return {
+            "script": worker_script(),
+            "file": files[checkpoint.network],
+            "source": components.describe_network(checkpoint.card),
+        }
+
+    async def web_model(token: object) -> dict:
+        if not settings.browser_inference():
+            return {"error": "Browsers do not predict here."}
+        try:
+            return await anyio.to_thread.run_sync(convert, token)
+        except UserError as error:
+            return {"error": str(error)}
+
+    return web_model
+
+
+def _settle(pad: gr.HTML, visit: gr.State, subject: gr.State, strip: gr.HTML) -> None:
+    def settle(drawing: components.Strokes) -> components.Subject:
+        with components.toast():
+            return components.drawing(drawing)
+
+    def show_maps(drawing: components.Strokes, visit: VisitorSession) -> str:
+        with components.toast():
+            return _strip(visit.checkpoint(MNIST.name), components.drawing(drawing))
+
+    latest = {"queue": False, "trigger_mode": "always_last", **components.HIDDEN_ENDPOINT}
+    pad.stroke_end(settle, pad, subject, **latest)
+    pad.show_maps(show_maps, [pad, visit], strip, **latest)
 
 
 def _choose(network: gr.Dropdown, visit: gr.State, pad: gr.HTML, shown: gr.Tab) -> None:
@@ -113,13 +144,13 @@ def _answering(visit: VisitorSession) -> list:
 
 def _strip(checkpoint: Checkpoint, drawn: components.Subject) -> str:
     """The first maps of each activation, in rows side by side, as HTML."""
-    rows = grids.first_maps(checkpoint.network, drawn.image)
+    rows = grids.first_maps(checkpoint.network, drawn.image, MAPS)
     figures = (
         f"<figure><img src='{components.inline(row)}' alt='The first maps after {stage}'>"
         f"<figcaption>{stage}</figcaption></figure>"
         for stage, row in rows.items()
     )
-    return f"<div class='strip'>{''.join(figures)}</div>"
+    return f"<div class='strip' data-maps='{MAPS}'>{''.join(figures)}</div>"
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:
