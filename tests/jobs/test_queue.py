@@ -1,4 +1,4 @@
-"""Lessons in processes of their own: who waits, who stops, who leaves, and what goes wrong."""
+"""Training jobs: which run, wait, stop or fail, and what happens to their workers."""
 
 import math
 import multiprocessing
@@ -7,13 +7,16 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
-from cnn import UserError
+from cnn import UserError, hardware
 from cnn.data import datasets
+from cnn.evaluation import inference
 from cnn.jobs import worker
 from cnn.jobs.job import TrainingJob
-from cnn.jobs.queue import MAX_QUEUED, JobQueue, max_running
-from cnn.jobs.worker import TEACH, _dispatch, _preload, train_remotely
+from cnn.jobs.messages import Failure, Train
+from cnn.jobs.queue import MAX_QUEUED, JobQueue
+from cnn.jobs.worker import _cap_memory, _dispatch, _preload, train_remotely
 from cnn.training.config import Recipe
 
 RECIPE = Recipe(dataset="synthetic", model="quick", epochs=0.2, batch_size=1_000)
@@ -21,178 +24,183 @@ LONG = replace(RECIPE, epochs=5_000)
 
 
 @pytest.fixture(scope="module")
-def room():
+def queue():
     return JobQueue(1)
 
 
 @pytest.fixture(scope="module")
-def finished(room) -> TrainingJob:
-    course = TrainingJob(RECIPE)
-    for _ in room.attend(course):
-        assert course.under_way
-    return course
+def finished(queue) -> TrainingJob:
+    job = TrainingJob(RECIPE)
+    for _ in queue.stream(job):
+        assert job.running
+    return job
 
 
-def _begun(room, recipe=LONG):
-    """A lesson that has made its first steps, and what it goes on with."""
-    course = TrainingJob(recipe)
-    reports = room.attend(course)
-    while not course.curve:
-        next(reports)
-    return course, reports
+def _start(queue, recipe=LONG):
+    """Start a job and return it after its first steps, with the rest of its snapshots."""
+    job = TrainingJob(recipe)
+    snapshots = queue.stream(job)
+    while not job.metrics:
+        next(snapshots)
+    return job, snapshots
 
 
-def _measured(room, *recipes) -> dict[Recipe, float]:
-    """What is known once all that was asked for has been measured."""
-    while room.measure(recipes):
+def _estimate(queue, *recipes) -> dict[Recipe, float]:
+    """Return the estimates once the recipes have been benchmarked."""
+    while queue.estimate_durations(recipes):
         time.sleep(0.01)
-    return dict(room.estimates)
+    return dict(queue.estimates)
 
 
-def test_a_course_ends_with_its_network_and_a_curve_of_both_splits(finished):
-    assert not finished.under_way
+def test_a_finished_job_has_its_network_and_metrics_of_both_splits(finished):
+    assert not finished.running
     assert finished.name == "mine (Synthetic digits)"
-    assert finished.outcome.checkpoint.card.recipe["epochs"] == 0.2
-    assert {row["split"] for row in finished.curve} == {"training", "validation"}
-    steps = [row["step"] for row in finished.curve if row["split"] == "training"]
+    assert finished.result.checkpoint.card.config["epochs"] == 0.2
+    assert {row["split"] for row in finished.metrics} == {"train", "validation"}
+    steps = [row["step"] for row in finished.metrics if row["split"] == "train"]
     assert steps == sorted(set(steps)) and steps[0] == 1
 
 
-def test_a_course_that_goes_on_begins_where_the_other_ended(room, finished):
-    course = TrainingJob(replace(RECIPE, seed=1), before=finished)
-    for _ in room.attend(course):
+def test_a_continued_job_starts_where_its_parent_ended(queue, finished):
+    job = TrainingJob(replace(RECIPE, seed=1), parent=finished)
+    for _ in queue.stream(job):
         pass
-    assert course.curve[: len(finished.curve)] == finished.curve
-    for axis in ("step", "second"):
-        values = [row[axis] for row in course.curve]
+    assert job.metrics[: len(finished.metrics)] == finished.metrics
+    for axis in ("step", "seconds"):
+        values = [row[axis] for row in job.metrics]
         assert values == sorted(values)
-    assert course.curve[-1]["step"] == 2 * finished.curve[-1]["step"]
+    assert job.metrics[-1]["step"] == 2 * finished.metrics[-1]["step"]
 
 
-def test_to_stop_keeps_what_was_learnt(room):
-    course, reports = _begun(room)
-    course.stop()
-    for _ in reports:
+def test_stopping_keeps_what_was_learned(queue):
+    job, snapshots = _start(queue)
+    job.stop()
+    for _ in snapshots:
         pass
-    assert course.outcome.checkpoint.card.dataset == "synthetic"
-    assert course.curve[-1]["step"] < 5_000
+    assert job.result.checkpoint.card.dataset == "synthetic"
+    assert job.metrics[-1]["step"] < 5_000
 
 
-def test_who_leaves_frees_the_seat_within_a_second(room):
-    course, reports = _begun(room)
+def test_cancelling_frees_the_slot_within_a_second(queue):
+    job, snapshots = _start(queue)
     start = time.monotonic()
-    reports.close()
+    snapshots.close()
     assert time.monotonic() - start < 1
-    assert not course.under_way and course.outcome is None
-    assert _begun(room)[0].curve
+    assert not job.running and job.result is None
+    assert _start(queue)[0].metrics
 
 
-def test_a_process_that_must_be_ended_has_its_successor_at_once(monkeypatch):
+def test_a_worker_that_is_killed_is_replaced_at_once(monkeypatch):
     strict = JobQueue(1)
-    course, reports = _begun(strict)
+    job, snapshots = _start(strict)
     before = multiprocessing.active_children()
     monkeypatch.setattr(worker, "CANCEL_TIMEOUT", 0)
-    reports.close()
+    snapshots.close()
     assert len(set(multiprocessing.active_children()) - set(before)) == 1
 
 
-def test_who_comes_later_waits_and_is_told_how_long(room):
-    first, taught = _begun(room)
+def test_a_queued_job_waits_and_has_an_estimate(queue):
+    first, snapshots = _start(queue)
     second = TrainingJob(RECIPE)
-    waiting = room.attend(second)
+    waiting = queue.stream(second)
     assert next(waiting) is None
-    assert (room.place(first), room.place(second)) == (0, 1)
-    assert room.wait(first) == 0 < room.wait(second)
-    taught.close()
+    assert (queue.position(first), queue.position(second)) == (0, 1)
+    assert queue.eta(first) == 0 < queue.eta(second)
+    snapshots.close()
     for _ in waiting:
         pass
-    assert second.outcome
+    assert second.result
 
 
-def test_who_stops_while_waiting_leaves_the_line(room):
-    _, taught = _begun(room)
+def test_stopping_a_queued_job_removes_it_from_the_queue(queue):
+    _, snapshots = _start(queue)
     second = TrainingJob(RECIPE)
-    waiting = room.attend(second)
+    waiting = queue.stream(second)
     next(waiting)
     second.stop()
-    with pytest.raises(UserError, match="left the line"):
+    with pytest.raises(UserError, match="left the queue"):
         next(waiting)
-    assert not second.under_way
-    taught.close()
+    assert not second.running
+    snapshots.close()
 
 
-def test_a_line_too_long_is_said_so(room):
-    waiting = [room.attend(TrainingJob(LONG)) for _ in range(1 + MAX_QUEUED)]
+def test_a_full_queue_is_an_error(queue):
+    waiting = [queue.stream(TrainingJob(LONG)) for _ in range(1 + MAX_QUEUED)]
     for one in waiting[::-1]:
         next(one)
     with pytest.raises(UserError, match="Too many"):
-        next(room.attend(TrainingJob(RECIPE)))
+        next(queue.stream(TrainingJob(RECIPE)))
     for one in waiting:
         one.close()
-    assert _begun(room)[0].curve
+    assert _start(queue)[0].metrics
 
 
-def test_a_run_that_dies_is_told_and_the_next_one_is_held(room):
-    course, reports = _begun(room)
+def test_a_run_that_dies_is_an_error_and_the_next_one_runs(queue):
+    job, snapshots = _start(queue)
     for process in multiprocessing.active_children():
         process.kill()
     with pytest.raises(UserError, match="has ended this run"):
-        for _ in reports:
+        for _ in snapshots:
             pass
-    assert not course.under_way
-    assert _begun(room)[0].curve
+    assert not job.running
+    assert _start(queue)[0].metrics
 
 
-def test_a_size_that_cannot_be_is_a_sentence_and_the_next_one_is_held(room):
+def test_a_size_that_cannot_be_is_a_sentence_and_the_next_one_is_held(queue):
     with pytest.raises(UserError, match="Choose a smaller batch size"):
-        for _ in room.attend(TrainingJob(replace(LONG, batch_size=99_000))):
+        for _ in queue.stream(TrainingJob(replace(LONG, batch_size=99_000))):
             pass
-    assert _begun(room)[0].curve
+    assert _start(queue)[0].metrics
 
 
-def test_a_rate_that_explodes_is_a_sentence_and_keeps_what_was_learnt_before(room):
-    course = TrainingJob(replace(LONG, learning_rate=1_000))
-    for _ in room.attend(course):
+def test_a_divergence_is_summarized_and_keeps_what_was_learned_before(queue):
+    job = TrainingJob(replace(LONG, learning_rate=1_000))
+    for _ in queue.stream(job):
         pass
-    assert "Choose a learning rate below" in course.outcome.verdict
+    assert "Choose a learning rate below" in job.result.summary
 
 
-def test_a_process_started_ahead_holds_the_first_lesson():
+def test_the_benchmarks_worker_runs_the_first_job():
     ready = JobQueue(1)
     before = multiprocessing.active_children()
-    _measured(ready, RECIPE)
+    _estimate(ready, RECIPE)
     ahead = set(multiprocessing.active_children()) - set(before)
     assert len(ahead) == 1
-    _, taught = _begun(ready)
+    _, snapshots = _start(ready)
     assert set(multiprocessing.active_children()) - set(before) == ahead
-    taught.close()
+    snapshots.close()
 
 
-def test_no_more_processes_stay_than_there_are_seats():
-    hasty = JobQueue(1)
+def test_no_more_workers_stay_than_may_run_at_once():
+    queue = JobQueue(1)
     before = multiprocessing.active_children()
-    hasty.measure([RECIPE])
-    _, taught = _begun(hasty)
-    taught.close()
-    _measured(hasty, RECIPE)
+    queue.estimate_durations([RECIPE])
+    _, snapshots = _start(queue)
+    snapshots.close()
+    _estimate(queue, RECIPE)
     assert len(set(multiprocessing.active_children()) - set(before)) == 1
 
 
-WANTS = (MemoryError(), RuntimeError("can't allocate memory"), RuntimeError("std::bad_alloc"))
+OUT_OF_MEMORY = (
+    MemoryError(),
+    RuntimeError("can't allocate memory"),
+    RuntimeError("std::bad_alloc"),
+)
 
 
-@pytest.mark.parametrize("error", WANTS, ids=repr)
-def test_want_of_memory_is_told_as_such_whoever_says_it(monkeypatch, error):
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
+def test_every_kind_of_out_of_memory_error_is_recognized(monkeypatch, error):
     def fail(*_):
         raise error
 
     ours, theirs = multiprocessing.Pipe()
     monkeypatch.setattr(worker, "_train", fail)
-    _dispatch(theirs, TEACH, RECIPE)
-    assert "more memory than there is" in str(pickle.loads(ours.recv_bytes()))
+    _dispatch(theirs, Train(RECIPE))
+    reply = pickle.loads(ours.recv_bytes())
+    assert isinstance(reply, Failure) and "more memory than there is" in reply.message
 
 
-def test_while_nobody_asks_the_pictures_that_need_no_download_are_loaded(monkeypatch, tmp_path):
+def test_an_idle_worker_preloads_what_needs_no_download(monkeypatch, tmp_path):
     ours, theirs = multiprocessing.Pipe()
     monkeypatch.setattr(datasets, "_cached", {})
     monkeypatch.setenv("CNN_DATA", str(tmp_path / "none"))
@@ -205,65 +213,98 @@ def test_while_nobody_asks_the_pictures_that_need_no_download_are_loaded(monkeyp
     assert not (tmp_path / "none").exists()
 
 
-def test_estimates_are_measured_once(room):
-    first = _measured(room, RECIPE)
+def test_a_recipe_is_benchmarked_once(queue):
+    first = _estimate(queue, RECIPE)
     assert first[RECIPE] > 0
-    assert not room.measure([RECIPE]) and room.estimates == first
+    assert not queue.estimate_durations([RECIPE]) and queue.estimates == first
 
 
-def test_who_asks_for_estimates_never_waits_for_them():
+def test_asking_for_estimates_does_not_wait_for_them():
     slow = JobQueue(1)
-    assert slow.measure([RECIPE]) and slow.measure([RECIPE])
+    assert slow.estimate_durations([RECIPE]) and slow.estimate_durations([RECIPE])
     assert not slow.estimates
-    _measured(slow, RECIPE)
+    _estimate(slow, RECIPE)
 
 
-def test_nothing_is_measured_while_somebody_learns():
+def test_nothing_is_benchmarked_while_a_job_runs():
     busy = JobQueue(1)
-    _, reports = _begun(busy)
-    assert not busy.measure([RECIPE])
-    reports.close()
-    assert _measured(busy, RECIPE)
+    _, snapshots = _start(busy)
+    assert not busy.estimate_durations([RECIPE])
+    snapshots.close()
+    assert _estimate(busy, RECIPE)
 
 
-def test_a_lesson_that_cannot_be_held_takes_for_ever_and_the_next_is_measured(room):
+def test_a_recipe_that_cannot_run_has_an_infinite_estimate_and_the_next_is_benchmarked(queue):
     orphan, other = replace(RECIPE, teacher="nowhere.safetensors"), replace(RECIPE, seed=2)
-    assert _measured(room, orphan, other)[orphan] == math.inf
-    assert room.estimates[other] < math.inf
+    assert _estimate(queue, orphan, other)[orphan] == math.inf
+    assert queue.estimates[other] < math.inf
 
 
-def test_a_lesson_held_to_its_end_tells_what_the_next_one_takes():
+def test_a_finished_run_replaces_its_estimate():
     busy = JobQueue(1)
     busy.estimates = {RECIPE: 300.0, LONG: 300.0}
-    course = TrainingJob(RECIPE)
-    for _ in busy.attend(course):
+    job = TrainingJob(RECIPE)
+    for _ in busy.stream(job):
         pass
-    stopped, reports = _begun(busy)
+    stopped, snapshots = _start(busy)
     stopped.stop()
-    for _ in reports:
+    for _ in snapshots:
         pass
-    assert busy.estimates == {RECIPE: course.curve[-1]["second"], LONG: 300.0}
+    assert busy.estimates == {RECIPE: job.metrics[-1]["seconds"], LONG: 300.0}
 
 
-def test_nobody_is_told_to_wait_for_a_measurement():
-    quiet, learner = JobQueue(1), TrainingJob(RECIPE)
-    quiet.measure([LONG])
-    for told in quiet.attend(learner):
-        assert told or quiet.wait(learner) == 0
+def test_a_job_does_not_wait_for_a_benchmark():
+    quiet, job = JobQueue(1), TrainingJob(RECIPE)
+    quiet.estimate_durations([LONG])
+    for snapshot in quiet.stream(job):
+        assert snapshot or quiet.eta(job) == 0
 
 
-def test_a_lent_gpu_carries_what_is_needed_to_keep_the_network():
-    lent = JobQueue(1, train_remotely)
-    course = TrainingJob(LONG)
-    for report in lent.attend(course):
-        if report.progress:
-            course.stop()
-    assert course.outcome.checkpoint.card.dataset == "synthetic"
+def test_a_stopped_remote_job_is_finished_from_its_last_snapshot():
+    remote = JobQueue(1, train_remotely)
+    job = TrainingJob(LONG)
+    for snapshot in remote.stream(job):
+        if snapshot.progress:
+            job.stop()
+    assert job.result.checkpoint.card.dataset == "synthetic"
 
 
-def test_the_host_says_how_many_runs_there_are_at_once(monkeypatch):
-    monkeypatch.delenv("CNN_TRAIN_RUNS", raising=False)
-    assert max_running() == 1
-    for given, seats in (("3", 3), ("0", 1), ("many", 1)):
-        monkeypatch.setenv("CNN_TRAIN_RUNS", given)
-        assert max_running() == seats
+def test_a_jobs_parent_is_kept_and_not_guessed_from_equal_losses(finished):
+    twin, child = TrainingJob(RECIPE), TrainingJob(RECIPE, parent=finished)
+    twin.metrics = list(finished.metrics)
+    assert twin.parent is None
+    assert child.parent is finished and child.init is finished.result.checkpoint
+
+
+def test_a_job_without_its_weights_keeps_metrics_and_card(finished):
+    job = TrainingJob(RECIPE, parent=finished)
+    job.result = finished.result
+    job.drop_weights()
+    assert job.init is None and job.result.checkpoint.network is None
+    assert job.result.checkpoint.card == finished.result.checkpoint.card
+    assert finished.result.checkpoint.network is not None
+
+
+def test_a_job_trains_on_somebodys_examples(queue):
+    images = torch.zeros(10, 1, 28, 28, dtype=torch.uint8)
+    images[:, 0, 10:18, 10:18] = 255  # a square, labelled as a seven
+    examples = datasets.Split(images, torch.full((10,), 7))
+    job = TrainingJob(replace(RECIPE, epochs=3, batch_size=100), examples=examples)
+    for _ in queue.stream(job):
+        pass
+    logits = inference.logits(job.result.checkpoint.network, images)
+    assert (logits.argmax(1) == 7).all()
+
+
+@pytest.mark.parametrize("hard", ["infinity", 3 * 2**30, 2**20])
+def test_a_worker_caps_its_memory_below_a_limit_that_is_set_already(monkeypatch, hard):
+    resource = pytest.importorskip("resource", reason="this system has no limits to set")
+    hard = resource.RLIM_INFINITY if hard == "infinity" else hard
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (hard, hard))
+    limits = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: limits.append(pair))
+    _cap_memory()
+    ((soft, kept),) = limits
+    assert kept == hard
+    assert 0 < soft <= hardware.memory_limit() // 2
+    assert hard == resource.RLIM_INFINITY or soft <= hard
