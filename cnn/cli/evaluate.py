@@ -23,7 +23,6 @@ from cnn.evaluation.report import EvaluationReport
 from cnn.models import checkpoints
 from cnn.models.checkpoints import Checkpoint, ModelCard
 from cnn.plots import charts, grids
-from cnn.training.config import from_dict
 
 SPLITS = ("train", "validation", "test")
 FIGURE_IMAGES = 12
@@ -109,9 +108,9 @@ def _metrics(single: Tensor, averaged: Tensor, labels: Tensor, card: ModelCard) 
 
 
 def _load_split(checkpoint: Checkpoint, name: str) -> Split:
-    recipe = from_dict(checkpoint.card.config)
-    dataset = datasets.get_dataset(recipe.dataset)
-    return getattr(datasets.load(dataset, recipe.validation_size), name)
+    card = checkpoint.card
+    splits = datasets.load(datasets.get_dataset(card.dataset), card.config.get("validation_size"))
+    return getattr(splits, name)
 
 
 def _ood_auroc(checkpoint: Checkpoint, dataset: Dataset, logits: Tensor) -> dict[str, float]:
