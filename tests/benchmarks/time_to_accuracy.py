@@ -36,23 +36,23 @@ from cnn.training.loop import fit  # noqa: E402
 from cnn.training.presets import preset  # noqa: E402
 from cnn.training.state import start  # noqa: E402
 
-STEPS_LOOKED_AT = 40
+PROFILED_STEPS = 40
 
 
 def one(recipe: Recipe, splits: Splits) -> tuple[float, float, float]:
-    """Seconds, test accuracy, and the accuracy averaged over views (or the same)."""
+    """Return seconds, test accuracy, and the accuracy with test-time augmentation."""
     run = start(recipe, splits)
     for _ in fit(run):
         pass
-    answers = inference.logits(run.answering, splits.test.images)
-    accuracy = metrics.compute_metrics(answers, splits.test.labels).accuracy
-    dataset = datasets.get_dataset(recipe.dataset)
-    averaged = metrics.tta_accuracy(run.answering, splits.test, dataset)
-    return run.seconds, accuracy, averaged or accuracy
+    images, labels = splits.test
+    tta = inference.tta_mode(datasets.get_dataset(recipe.dataset))
+    by_view = inference.logits_by_view(run.eval_model, images, tta)
+    accuracy = metrics.accuracy(by_view[0], labels)
+    return run.seconds, accuracy, metrics.accuracy(by_view.mean(0), labels)
 
 
 def phases(recipe: Recipe, splits: Splits) -> dict[str, float]:
-    """The share of each part of a step in the time of training."""
+    """Return the fraction of training time that each part of a step takes."""
     run = start(dataclasses.replace(recipe, epochs=1), splits)
     spent: Counter[str] = Counter()
 
@@ -76,7 +76,7 @@ def phases(recipe: Recipe, splits: Splits) -> dict[str, float]:
         ):
             patched.enter_context(patch.object(owner, action, timed(name, getattr(owner, action))))
         for progress in fit(run):
-            if progress.step >= STEPS_LOOKED_AT:
+            if progress.step >= PROFILED_STEPS:
                 break
     spent["forward"] = spent.pop("step") - spent["backward"] - spent["optimizer"]
     return {name: seconds / spent.total() for name, seconds in spent.items()}
@@ -108,12 +108,14 @@ def main() -> int:
     parser.add_argument("--averaged", action="store_true", help="the goal is the averaged one's")
     parser.add_argument("--against", metavar="SCRIPT")
     arguments = parser.parse_args()
-    recipe = preset(arguments.preset)
+    recipe = preset(arguments.preset).recipe
     number = re.search(r"-([\d.]+)$", arguments.preset)
     goal = arguments.goal or (float(number[1]) / 100 if number else 0.0)
     torch.set_num_threads(hardware.cpu_count())
-    splits = datasets.load(datasets.get_dataset(recipe.dataset), recipe.held_out)
-    print(f"{arguments.preset}, {hardware.describe(hardware.device())}", flush=True)
+    splits = datasets.load(datasets.get_dataset(recipe.dataset), recipe.validation_size)
+    device = hardware.device()
+    precision = hardware.precision_name(hardware.amp_dtype(device))
+    print(f"{arguments.preset}, {hardware.describe(device)}, {precision}", flush=True)
     runs = []
     for seed in range(arguments.seeds):
         runs.append(one(dataclasses.replace(recipe, seed=seed), splits))
