@@ -80,6 +80,13 @@ def precision_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def use_deterministic_algorithms() -> None:
+    """Let torch use deterministic algorithms only, in this process from now on."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
 def describe(device: torch.device) -> str:
     """Describe the GPU, or the processor and its threads, in one line for a model card."""
     if device.type == "cuda":

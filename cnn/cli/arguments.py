@@ -27,8 +27,16 @@ GROUPS = {
     "network": ("model", "dropout"),
     "optimization": (
         *("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup_fraction"),
-        *("momentum", "beta1", "beta2", "weight_decay", "norm_bias_lr_scale", "max_grad_norm"),
-        *("ema_decay", "patience", "seed"),
+        *(
+            "momentum",
+            "nesterov",
+            "beta1",
+            "beta2",
+            "weight_decay",
+            "norm_bias_lr_scale",
+            "max_grad_norm",
+        ),
+        *("ema_decay", "patience", "keep", "seed"),
     ),
     "loss": ("label_smoothing", "teacher", "outliers", "outlier_weight"),
 }
@@ -77,10 +85,17 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
         choices=hardware.PRECISIONS,
         help="number format of the network (default: bfloat16 where the hardware multiplies in it)",
     )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="use deterministic algorithms only; a GPU then repeats its results, more slowly",
+    )
 
 
 def device_from_arguments(arguments: argparse.Namespace) -> torch.device:
     """Return the device asked for, or the fastest. One that is not there is a `UserError`."""
+    if arguments.deterministic:
+        hardware.use_deterministic_algorithms()
     if arguments.device is None:
         return hardware.device()
     try:
@@ -123,13 +138,13 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 def _add_field(group, field: dataclasses.Field) -> None:
     choices = ": " + ", ".join(field.metadata["choices"]) if field.metadata["choices"] else ""
     text = f"{field.metadata['help']}{choices} (default: {format_field(field.default)})"
-    group.add_argument(
-        "--" + field.name.replace("_", "-"),
-        default=argparse.SUPPRESS,
-        type=_argument_type(functools.partial(parse_field, field.name)),
-        metavar=METAVARS[field_type(field.name)],
-        help=text.replace("%", "%%"),
-    )
+    if field_type(field.name) is bool:
+        options = {"action": argparse.BooleanOptionalAction}
+    else:
+        parse = _argument_type(functools.partial(parse_field, field.name))
+        options = {"type": parse, "metavar": METAVARS[field_type(field.name)]}
+    flag = "--" + field.name.replace("_", "-")
+    group.add_argument(flag, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **options)
 
 
 def _argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -13,6 +13,7 @@ from cnn.models.architectures import MODELS
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
 SCHEDULES = ("constant", "triangular", "cosine-warmup", "cosine", "step")
+KEEP = ("last", "best")  # of the last step, or of the epoch with the lowest validation loss
 FLIP = "flip"
 NONE = "none"  # as text: an optional field without a value, and an empty list
 
@@ -41,6 +42,7 @@ class Recipe:
         1e-3, "learning rate; its maximum where a schedule changes it", range=(1e-9, 1_000)
     )
     momentum: float = _field(0.9, "momentum of SGD and Muon", range=(0, 0.9999))
+    nesterov: bool = _field(True, "Nesterov momentum for SGD")
     beta1: float = _field(0.9, "Adam's decay of the mean gradient", range=(0, 0.9999))
     beta2: float = _field(0.999, "Adam's decay of the mean squared gradient", range=(0, 0.999999))
     weight_decay: float = _field(0.0, "L2 penalty; decoupled for AdamW", range=(0, 10))
@@ -79,10 +81,18 @@ class Recipe:
     patience: int = _field(
         0, "epochs without a lower validation loss before stopping; 0 never stops", range=(0, 10**4)
     )
+    keep: str | None = _field(
+        None, "weights to keep; none for the best with patience, else the last", choices=KEEP
+    )
     validation_size: int | None = _field(
         None, "training images held out; none for a tenth, at most 5,000", range=(1, 1_000_000)
     )
     seed: int = _field(0, "seed of all random numbers", range=(0, 2**63 - 1))
+
+    @property
+    def kept_weights(self) -> str:
+        """Which weights the run keeps: "last" or "best"."""
+        return self.keep or ("best" if self.patience else "last")
 
     def __post_init__(self):
         dataset = get_dataset(self.dataset)
@@ -115,7 +125,7 @@ def _check(item: Field, value: Any, dataset: Dataset) -> None:
         name, choices = f"augmentation for {dataset.title}", dataset.augmentations
     name = name.replace("_", " ")
     for word in value if isinstance(value, tuple) else (value,):
-        if choices and word not in choices:
+        if choices and word is not None and word not in choices:
             raise UserError(f"There is no {name} {word!r}. Choose one of: {', '.join(choices)}.")
     if range and value is not None and not range[0] <= value <= range[1]:
         raise UserError(f"The {name} cannot be {value}. Choose from {range[0]:g} to {range[1]:g}.")
@@ -201,6 +211,9 @@ def to_args(recipe: Recipe) -> list[str]:
     words: list[str] = []
     for item in fields(Recipe):
         value = getattr(recipe, item.name)
-        if value != item.default:
-            words += ["--" + item.name.replace("_", "-"), format_field(value)]
+        flag = item.name.replace("_", "-")
+        if isinstance(value, bool) and value != item.default:
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value != item.default:
+            words += [f"--{flag}", format_field(value)]
     return words

@@ -28,12 +28,16 @@ def finalize(
 ) -> Checkpoint:
     """Evaluate what was learned, on the test images once, and write the model card.
 
-    The weights are rounded as a checkpoint file keeps them. Where the run started from another
+    The weights are the last or the best ones, as the recipe says, rounded as a checkpoint file
+    keeps them. Where the run started from another
     checkpoint, its epochs, seconds and command come first. The last two arguments are for the
     card: the accuracy stated by the network's author, and whether the network is its data set's
     default.
     """
     network = copy.deepcopy(run.eval_model).eval().requires_grad_(False)
+    kept = run.best_epoch.progress if run.best_epoch else run.progress
+    if run.best_epoch:
+        network.load_state_dict(run.best_epoch.weights)
     recipe, dataset = run.recipe, datasets.get_dataset(run.recipe.dataset)
     checkpoints.round_to_half(network)
     validation = run.splits.validation
@@ -43,10 +47,10 @@ def finalize(
         model=recipe.model,
         classes=dataset.classes,
         parameters=architectures.count_parameters(network),
-        config=asdict(recipe),
+        config=asdict(recipe) | {"keep": recipe.kept_weights},
         seed=recipe.seed,
-        train_accuracy=run.progress.train_accuracy if run.progress else 0.0,
-        train_loss=run.progress.train_loss if run.progress else 0.0,
+        train_accuracy=kept.train_accuracy if kept else 0.0,
+        train_loss=kept.train_loss if kept else 0.0,
         **figures,
         train_seconds=run.seconds + (run.init_card.train_seconds if run.init_card else 0.0),
         hardware=hardware.describe(run.device),

@@ -180,7 +180,15 @@ def _report(
     run.progress = progress
     if ends_epoch:
         run.history.append(progress.row())
+        if run.recipe.kept_weights == "best":
+            _keep_best_epoch(run, progress)
     return progress
+
+
+def _keep_best_epoch(run: TrainState, progress: Progress) -> None:
+    best = run.best_epoch
+    if best is None or progress.validation_loss < best.progress.validation_loss:
+        run.best_epoch = BestWeights(progress, copy.deepcopy(run.eval_model.state_dict()))
 
 
 def _guard_divergence(run: TrainState, progress: Progress) -> None:

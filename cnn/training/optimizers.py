@@ -85,7 +85,7 @@ def build_optimizer(
         },
     ]
     if recipe.optimizer == "sgd":
-        nesterov = recipe.momentum > 0
+        nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=nesterov)
     if recipe.optimizer == "muon":
         return Muon(groups, recipe.momentum, precision)

@@ -12,7 +12,7 @@ import torch
 
 from cnn import UserError, hardware
 from cnn.files import atomic_write
-from cnn.training.state import Progress, TrainState
+from cnn.training.state import BestWeights, Progress, TrainState
 
 
 def save_state(run: TrainState, path: str | Path) -> None:
@@ -30,6 +30,7 @@ def save_state(run: TrainState, path: str | Path) -> None:
         "seconds": run.seconds,
         "history": run.history,
         "progress": run.progress and dataclasses.asdict(run.progress),
+        "best_epoch": run.best_epoch and dataclasses.asdict(run.best_epoch),
     }
     with atomic_write(Path(path), "training state") as temporary:
         torch.save(state, temporary)
@@ -86,3 +87,5 @@ def _restore(run: TrainState, state: dict[str, Any]) -> None:
     run.step, run.seconds = int(state["step"]), float(state["seconds"])
     run.history = [Progress(**row).row() for row in state["history"]]
     run.progress = state["progress"] and Progress(**state["progress"])
+    if best := state["best_epoch"]:
+        run.best_epoch = BestWeights(Progress(**best["progress"]), dict(best["weights"]))

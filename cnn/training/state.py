@@ -52,7 +52,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class BestWeights:
-    """The weights with the lowest training loss reported so far, to fall back to."""
+    """The weights with the lowest loss reported so far, and the report."""
 
     progress: Progress
     weights: dict[str, Tensor]
@@ -68,7 +68,8 @@ class TrainState:
     it is the others.
     `shard` and `batch_size` are this process's part of the images and of each batch: all of it,
     unless `distributed.shard` changes them. `history` holds a row per epoch, `progress` the last
-    report. `init_card` is the card of the checkpoint that the run started from, if any.
+    report. `best` has the lowest training loss, to fall back to after a divergence;
+    `best_epoch` has the lowest validation loss where the recipe keeps the best. `init_card` is the card of the checkpoint that the run started from, if any.
     `teacher` is the network to distil, `outliers` are uint8 (N, C, H, W).
     """
 
@@ -89,6 +90,7 @@ class TrainState:
     history: list[dict[str, float]] = field(default_factory=list)
     progress: Progress | None = None
     best: BestWeights | None = None
+    best_epoch: BestWeights | None = None
     init_card: ModelCard | None = None
     teacher: nn.Sequential | None = None
     outliers: Tensor | None = None

@@ -123,7 +123,8 @@ def run_trial(trial: Trial) -> dict[str, float]:
     run = start(trial.recipe, splits)
     for _ in fit(run):
         pass
-    return {name: float(f"{run.history[-1][name]:.6g}") for name in METRICS}
+    kept = run.best_epoch.progress if run.best_epoch else run.progress
+    return {name: float(f"{kept.row()[name]:.6g}") for name in METRICS}
 
 
 def run(trials: Sequence[Trial], table: Path, workers: int) -> Iterator[dict[str, Any]]:

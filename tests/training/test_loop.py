@@ -15,7 +15,7 @@ from cnn.data import datasets
 from cnn.data.datasets import Split, Splits
 from cnn.evaluation import inference, metrics
 from cnn.models import architectures, checkpoints
-from cnn.training.config import OPTIMIZERS, Recipe, for_finetuning
+from cnn.training.config import OPTIMIZERS, Recipe, for_finetuning, from_dict
 from cnn.training.finalize import finalize
 from cnn.training.loop import _batch, fit
 from cnn.training.state import TrainState, start
@@ -316,7 +316,7 @@ def test_starting_from_weights_of_another_network_is_an_error():
 def test_the_card_says_how_the_network_was_trained(finished, checkpoint):
     run, reports = finished
     card = checkpoint.card
-    assert Recipe(**card.config) == learner.RECIPE
+    assert from_dict(card.config) == replace(learner.RECIPE, keep="last")
     assert card.parameters == architectures.count_parameters(checkpoint.network)
     assert card.train_seconds == run.seconds == reports[-1].seconds
     assert card.train_loss == reports[-1].train_loss
@@ -409,6 +409,19 @@ def test_patience_ends_a_run_that_no_longer_improves():
     wrong = Split(few.validation.images, (few.validation.labels + 1) % 10)
     run = _train(replace(learner.BRIEF, epochs=9, patience=2), few._replace(validation=wrong))
     assert len(run.history) == 3
+
+
+@pytest.mark.parametrize(("keep", "epoch"), [(None, 1), ("best", 1), ("last", 3)])
+def test_early_stopping_keeps_the_best_weights_unless_asked_for_the_last(keep, epoch):
+    few = learner.few()
+    wrong = few._replace(validation=Split(few.validation.images, 9 - few.validation.labels))
+    run = _start(replace(learner.BRIEF, epochs=9, patience=2, keep=keep), wrong)
+    weights = {p.epoch: _weights(run.network) for p in fit(run) if p.validation_loss is not None}
+    kept = finalize(run)
+    assert torch.allclose(_weights(kept.network), weights[epoch], rtol=1e-3, atol=1e-6)
+    assert kept.card.config["keep"] == (keep or "best")
+    assert kept.card.train_loss == run.history[epoch - 1]["train_loss"]
+    assert len(kept.card.history) == 3
 
 
 def test_without_ema_the_network_itself_is_kept():

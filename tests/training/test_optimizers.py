@@ -66,6 +66,17 @@ def test_biases_of_batch_norm_have_their_own_learning_rate_and_the_same_decay(na
     assert biases["weight_decay"] * biases["max_lr"] == others["weight_decay"] * 0.5
 
 
+def test_momentum_is_nesterovs_unless_it_is_turned_off():
+    for nesterov in (True, False):
+        dense = nn.Linear(4, 3, bias=False)
+        matrix = nn.Parameter(dense.weight.detach().clone())
+        gradients = torch.randn(3, *matrix.shape)
+        recipe = Recipe(optimizer="sgd", momentum=0.6, nesterov=nesterov)
+        reference = torch.optim.SGD([matrix], momentum=0.6, nesterov=nesterov)
+        ours = _stepped(optimizers.build_optimizer(dense, recipe), 0.5, dense.weight, gradients)
+        assert torch.allclose(ours, _stepped(reference, 0.5, matrix, gradients), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
 def test_weight_decay_pulls_weights_towards_zero(name):
     sizes = []

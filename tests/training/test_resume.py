@@ -19,6 +19,7 @@ RECIPE = Recipe(
     schedule="cosine-warmup",
     augmentation=("warp",),
     ema_decay=0.9,
+    keep="best",
 )
 
 
@@ -47,6 +48,7 @@ def test_an_interrupted_run_ends_with_the_same_weights_to_the_bit(splits, tmp_pa
     _train(resumed)
     assert resumed.step == whole.step
     assert [epoch["epoch"] for epoch in resumed.history] == [1, 2, 3]
+    assert resumed.best_epoch.progress.step == whole.best_epoch.progress.step
     for network in ("network", "ema_model"):
         expected = getattr(whole, network).state_dict()
         for name, weights in getattr(resumed, network).state_dict().items():
