@@ -4,15 +4,15 @@ Each package imports only what stands below it, and each module of a package onl
 that package to the right of it:
 
     __main__
-    cli             train  sweep  predict  export  evaluate  arguments
+    cli             train  sweep  predict  export  evaluate  models  arguments
     web             app  tabs  permalink  components  session  server
     jobs            queue  worker  job  messages  session
     training        sweep distributed resume logging finalize loop state optimizers presets config
     plots           charts  grids  colormaps
     interpret       top_activations  attribution  trace  arithmetic  layers
     evaluation      report  prediction  metrics  inference
-    models          html  web  onnx  checkpoints  architectures  layers
-    data            ood  outliers  augmentation  photos  drawings  datasets  synthetic  strokes  downloads
+    models          custom  html  web  onnx  checkpoints  card  architectures  layers
+    data            custom  ood  outliers  augmentation  photos  drawings  datasets  synthetic  strokes  downloads
     files
     hardware
     settings

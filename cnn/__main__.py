@@ -33,7 +33,9 @@ def main(words: list[str] | None = None) -> int:
     try:
         arguments = parse(words)
         from cnn import hardware  # imports torch, which `--help` does not need
+        from cnn.models import custom
 
+        custom.load_from_settings()
         with hardware.threads(hardware.cpu_count()):
             return arguments.run(arguments) or 0
     except cnn.UserError as error:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from cnn import UserError, hardware
+from cnn.models import custom
 from cnn.models.checkpoints import BUNDLED, Checkpoint
 from cnn.training.config import (
     Recipe,
@@ -176,13 +177,24 @@ def recipe_from_arguments(arguments: argparse.Namespace, init: Checkpoint | None
     else:
         base = Recipe()
     if arguments.config:
-        base = from_dict(dataclasses.asdict(base) | _read_config(arguments.config))
+        values = _read_config(arguments.config)
+        _load_custom(values)
+        base = from_dict(dataclasses.asdict(base) | values)
     given = {
         field.name: getattr(arguments, field.name)
         for field in dataclasses.fields(Recipe)
         if hasattr(arguments, field.name)
     }
+    _load_custom(given)
     return dataclasses.replace(base, **given)
+
+
+def _load_custom(values: dict[str, Any]) -> None:
+    """Load a network or a data set of one's own that a recipe's fields name."""
+    if isinstance(model := values.get("model"), str):
+        custom.load_model(model)
+    if isinstance(dataset := values.get("dataset"), str):
+        custom.load_dataset(dataset)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

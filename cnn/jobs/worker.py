@@ -20,6 +20,7 @@ from cnn import UserError, hardware
 from cnn.data import datasets
 from cnn.jobs.messages import Benchmark, Cancel, Done, Estimate, Failure, Stop, Task, Train
 from cnn.jobs.session import Snapshot, TrainingSession, estimate_seconds
+from cnn.models import custom
 from cnn.models.checkpoints import Checkpoint
 from cnn.training.config import Recipe
 
@@ -110,6 +111,8 @@ def worker_main(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _lower_priority()
     _cap_memory()
+    with contextlib.suppress(UserError):
+        custom.load_from_settings()
     with contextlib.suppress(EOFError, OSError):
         while True:
             _preload(connection)

@@ -4,9 +4,11 @@ A network takes float32 (N, C, H, W) in [0, 1], normalises it in its first stage
 logits (N, classes). Its stages are `network.named_children()`, a residual block being one.
 """
 
+import copy
 from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from cnn import UserError
@@ -342,19 +344,53 @@ MODELS: dict[str, Callable[..., nn.Sequential]] = {
 }
 
 
-def build(name: str, dataset: Dataset, dropout: float | None = None) -> nn.Sequential:
-    """A fresh network of that name for the data set, its weights drawn from torch's generator.
+def register_model(
+    function: Callable[[Dataset], nn.Sequential], name: str | None = None
+) -> Callable[[Dataset], nn.Sequential]:
+    """Add a network of one's own, by default as "package.module:function"; also a decorator."""
+    MODELS[name or f"{function.__module__}:{function.__qualname__}"] = function
+    return function
 
-    `dropout` replaces the network's own share of units left out, in [0, 1). A `UserError`
-    lists the names there are.
+
+def build(name: str, dataset: Dataset, dropout: float | None = None) -> nn.Sequential:
+    """Build the network of that name, its weights drawn from torch's global generator.
+
+    `dropout`, in [0, 1), replaces the network's own rate. An unknown name and a function of
+    one's own that does not return a network for the data set are a `UserError`.
     """
     if name not in MODELS:
+        if ":" in name:
+            raise UserError(
+                f"The code of the network {name!r} is not loaded. Name it in the environment "
+                f"variable CNN_MODELS, as in CNN_MODELS={name}."
+            )
         raise UserError(f"There is no network called {name!r}. Choose: {', '.join(MODELS)}.")
-    if dropout is None:
-        return MODELS[name](dataset)
-    if not 0 <= dropout < 1:
-        raise UserError(f"A dropout of {dropout} is no share of units. Choose from 0 to below 1.")
-    return MODELS[name](dataset, dropout=dropout)
+    if dropout is not None and not 0 <= dropout < 1:
+        raise UserError(f"A dropout rate of {dropout} is impossible. Choose from 0 to below 1.")
+    options = {} if dropout is None else {"dropout": dropout}
+    if ":" in name:
+        return _build_custom(name, dataset, options)
+    return MODELS[name](dataset, **options)
+
+
+def _build_custom(name: str, dataset: Dataset, options: dict[str, float]) -> nn.Sequential:
+    """Build a network of somebody's own and check what it returns."""
+    shape = dataset.channels, dataset.size, dataset.size
+    try:
+        network = MODELS[name](dataset, **options)
+        if not isinstance(network, nn.Sequential):
+            raise TypeError(f"it returns {type(network).__name__} and not nn.Sequential")
+        with torch.no_grad():
+            logits = copy.deepcopy(network).eval()(torch.zeros(2, *shape))
+        if logits.shape != (2, len(dataset.classes)):
+            raise ValueError(f"its logits have the shape {tuple(logits.shape)}")
+    except Exception as error:  # whatever somebody's code raises
+        raise UserError(
+            f"The network {name!r} cannot be built for {dataset.title} ({error}). It must be a "
+            f"function of a Dataset to an nn.Sequential from (N, {', '.join(map(str, shape))}) "
+            f"to (N, {len(dataset.classes)})."
+        ) from error
+    return network
 
 
 def init_whitening(network: nn.Sequential, images: Tensor) -> None:

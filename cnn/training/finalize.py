@@ -5,6 +5,7 @@ import datetime
 import platform
 import shlex
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 import torchvision
@@ -107,7 +108,7 @@ def _file_name(recipe: Recipe) -> str:
     presets = (name for name, preset in PRESETS.items() if preset.recipe == recipe)
     return next(
         (name for name in presets if name.startswith(recipe.dataset)),
-        f"{recipe.dataset}-{recipe.model}",
+        f"{Path(recipe.dataset).stem}-{recipe.model.rpartition(':')[2]}",
     )
 
 

@@ -65,12 +65,12 @@ class TrainState:
     `forward` is the network, wrapped where several processes average their gradients.
     `ema_model` holds the moving average of the weights where the recipe asks for one.
     `flip_mask` says which images are mirrored in the first epoch, the third and so on; in between
-    it is the others.
-    `shard` and `batch_size` are this process's part of the images and of each batch: all of it,
-    unless `distributed.shard` changes them. `history` holds a row per epoch, `progress` the last
-    report. `best` has the lowest training loss, to fall back to after a divergence;
-    `best_epoch` has the lowest validation loss where the recipe keeps the best. `init_card` is the card of the checkpoint that the run started from, if any.
-    `teacher` is the network to distil, `outliers` are uint8 (N, C, H, W).
+    it is the others. `shard` and `batch_size` are this process's part of the images and of each
+    batch: all of it, unless `distributed.shard` changes them. `history` holds a row per epoch,
+    `progress` the last report. `best` has the lowest training loss, to fall back to after a
+    divergence; `best_epoch` has the lowest validation loss, where the recipe keeps the best.
+    `init_card` is the card of the checkpoint that the run started from, if any. `teacher` is the
+    network to distil, `outliers` are uint8 (N, C, H, W).
     """
 
     recipe: Recipe

@@ -26,6 +26,7 @@ import torch
 from cnn import UserError, hardware
 from cnn.data import datasets
 from cnn.files import report_write_errors
+from cnn.models import custom
 from cnn.training.config import Recipe, field_type, format_field, parse_field, to_args
 from cnn.training.loop import fit
 from cnn.training.state import start
@@ -116,6 +117,8 @@ def trials(combinations: Iterable[Combination], seeds: int, folds: int) -> list[
 
 def run_trial(trial: Trial) -> dict[str, float]:
     """Train and measure on the validation images; the test set is not used."""
+    custom.load_model(trial.recipe.model)
+    custom.load_dataset(trial.recipe.dataset)
     dataset = datasets.get_dataset(trial.recipe.dataset)
     splits = datasets.load_cached(dataset, trial.recipe.validation_size)
     if trial.folds:
