@@ -19,16 +19,18 @@ async function startNetwork(script, file) {
     waiting.delete(data.id);
     data.error ? reject(new Error(data.error)) : resolve(data);
   };
-  worker.onerror = (event) => {
-    waiting.forEach(({ reject }) => reject(new Error(event.message)));
+  const stop = (reason) => {
+    worker.terminate();
+    waiting.forEach(({ reject }) => reject(new Error(reason)));
     waiting.clear();
   };
+  worker.onerror = ({ message }) => stop(message);
 
   try {
     const { header } = await ask({ file }, [file]);
-    return { header, predict: (strokes) => ask({ strokes }), stop: () => worker.terminate() };
+    return { header, predict: (strokes) => ask({ strokes }), stop };
   } catch (error) {
-    worker.terminate();
+    stop();
     throw error;
   } finally {
     URL.revokeObjectURL(address);

@@ -50,9 +50,9 @@ function paint() {
 }
 
 function changed() {
+  if (strokes.length) ask(); // first, so that the network computes while the pad is painted
+  else showNothing();
   paint();
-  if (strokes.length) return ask();
-  showNothing();
   announce();
 }
 
@@ -77,18 +77,23 @@ new ResizeObserver(() => {
 let network = null;
 let loading = null; // which network is loaded or on its way
 
+function use(loaded) {
+  if (network) network.stop();
+  network = loaded;
+  element.dataset.inference = loaded ? "browser" : "server";
+}
+
 async function loadNetwork() {
   const wanted = JSON.stringify(props.network);
   if (!props.browser_inference || wanted === loading) return;
   loading = wanted;
-  if (network) network.stop();
-  network = null;
+  use(null);
   try {
     const { script, file, source, error } = await server.web_model(props.token);
     if (error) throw new Error(error);
     const loaded = await startNetwork(script, fromBase64(file));
     if (wanted !== loading) return loaded.stop();
-    network = { ...loaded, source };
+    use({ ...loaded, source });
   } catch (error) {
     console.info("The server predicts:", error.message);
   }
@@ -98,10 +103,11 @@ async function predict() {
   if (network) {
     try {
       const prediction = await network.predict(strokes);
-      dispatchEvent(new CustomEvent("activations", { detail: { ...prediction, network: network.header } }));
+      const detail = { ...prediction, network: network.header };
+      setTimeout(() => dispatchEvent(new CustomEvent("activations", { detail }))); // the bars come first
       return describe(prediction, network.source);
     } catch {
-      network = null;
+      use(null);
     }
   }
   return server.look({ visit: props.token, strokes, lifted: resting() });

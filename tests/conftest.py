@@ -35,10 +35,13 @@ def browser():
 
 @pytest.fixture(scope="session")
 def address(browser):
-    """Where the page, started as a person would start it, can be visited."""
+    """Where the page, started as a person would start it, can be visited: the server predicts.
+
+    Browsers that predict have tests of their own.
+    """
     from support.server import running_app
 
-    with running_app() as address:
+    with running_app(CNN_BROWSER_INFERENCE="0") as address:
         yield address
 
 

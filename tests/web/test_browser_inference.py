@@ -1,0 +1,143 @@
+"""The page whose visitors' browsers predict their drawings, in a real browser."""
+
+import pytest
+
+from cnn.data import synthetic
+
+expect = pytest.importorskip("playwright.sync_api").expect
+visitor = pytest.importorskip("support.visitor")
+
+QUESTIONS = "**/component_server/"
+SETTLED = ".headline:not([aria-busy])"
+WITHOUT_WORKERS = {
+    "none": "delete window.Worker",
+    "refused": "window.Worker = class { constructor() { throw new Error('refused') } }",
+    "broken": """
+        const { postMessage } = Worker.prototype;
+        Worker.prototype.postMessage = function ({ id, strokes, file }, ...rest) {
+            return postMessage.call(this, strokes ? { id, strokes: 0 } : { id, file }, ...rest);
+        }""",
+}
+
+
+@pytest.fixture(scope="module")
+def address(browser):
+    from support.server import running_app
+
+    with running_app(CNN_BROWSER_INFERENCE="1") as address:
+        yield address
+
+
+@pytest.fixture
+def page(visit):
+    page = visit()
+    page.locator("[data-inference=browser]").wait_for()
+    has_settled(page, "3")
+    page.questions = []
+    page.on("request", lambda request: page.questions.append(request))
+    return page
+
+
+def has_settled(page, label):
+    expect(page.locator(f"{SETTLED} .label").first).to_have_text(label)
+
+
+def draw(page, digit):
+    page.keyboard.press("Escape")
+    for stroke in visitor.on_pad(page, synthetic.example(digit)):
+        page.mouse.move(*stroke[0])
+        page.mouse.down()
+        for place in stroke[1:]:
+            page.mouse.move(*place)
+        page.mouse.up()
+
+
+def posted(page):
+    """The functions of the server that were called, by the name or number in the request."""
+    bodies = [one.post_data_json for one in page.questions if one.method == "POST"]
+    return [body.get("fn_name", "event") for body in bodies]
+
+
+def test_a_drawing_is_predicted_without_a_question_and_told_to_the_server_once(page):
+    with page.expect_response("**/run/predict*"):
+        draw(page, 7)
+    has_settled(page, "7")
+    assert visitor.meter(page, "7") > 0.5
+    assert posted(page) == ["event"]
+
+
+def test_the_bars_and_maps_move_while_the_pen_is_down(page):
+    page.keyboard.press("Escape")
+    maps = "[...document.querySelectorAll('.strip canvas')].map((one) => one.toDataURL()).join()"
+    before = page.evaluate(maps)
+    (stroke,) = visitor.on_pad(page, synthetic.example(2))
+    page.mouse.move(*stroke[0])
+    page.mouse.down()
+    for place in stroke[1:]:
+        page.mouse.move(*place)
+    expect(page.locator(".headline .label").first).to_have_text("2")
+    page.wait_for_function(f"before => {maps} !== before", arg=before)
+    assert posted(page) == []
+
+
+def test_without_a_connection_drawings_are_still_predicted(page):
+    page.context.set_offline(True)
+    for digit in (2, 4, 8):
+        draw(page, digit)
+        has_settled(page, str(digit))
+
+
+def test_another_network_is_fetched_and_predicts(page):
+    source = page.locator(".source .network").first.inner_text()
+    with page.expect_response(QUESTIONS):
+        page.get_by_role("combobox", name="Network").first.click()
+        page.get_by_role("option", name="mnist-tiny").click()
+    expect(page.locator(".source .network").first).not_to_have_text(source)
+    page.locator("[data-inference=browser]").wait_for()
+    draw(page, 5)
+    has_settled(page, "5")
+    assert "look" not in posted(page)[-2:]
+
+
+def test_the_page_opens_without_waiting_for_the_network(browser, address):
+    def hold_the_network(route):
+        if "web_model" not in route.request.post_data:
+            route.continue_()
+
+    page = browser.new_context().new_page()
+    page.route(QUESTIONS, hold_the_network)
+    page.goto(address)
+    has_settled(page, "3")
+    draw(page, 7)
+    has_settled(page, "7")
+    page.context.close()
+
+
+@pytest.mark.parametrize("script", WITHOUT_WORKERS.values(), ids=WITHOUT_WORKERS)
+def test_a_browser_that_cannot_leaves_it_to_the_server(browser, address, script):
+    page = browser.new_context().new_page()
+    page.add_init_script(script)
+    page.goto(address)
+    has_settled(page, "3")
+    with page.expect_request(QUESTIONS):
+        draw(page, 7)
+    has_settled(page, "7")
+    page.locator("[data-inference=server]").wait_for()
+    page.context.close()
+
+
+def test_a_damaged_network_leaves_it_to_the_server(browser, address):
+    def damage(route):
+        if "web_model" not in route.request.post_data:
+            return route.continue_()
+        model = route.fetch().json()
+        return route.fulfill(json=model | {"file": model["file"][:1000]})
+
+    page = browser.new_context().new_page()
+    page.route(QUESTIONS, damage)
+    page.goto(address)
+    has_settled(page, "3")
+    draw(page, 7)
+    has_settled(page, "7")
+    assert page.locator("[data-inference=browser]").count() == 0
+    page.context.close()
