@@ -1,8 +1,9 @@
-"""A trained network for other programs: ONNX, checked against the network it comes from."""
+"""Export to ONNX, checked against the network it comes from."""
 
 import copy
 import importlib
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from cnn import UserError
 from cnn.data import datasets
-from cnn.models.checkpoints import Checkpoint
+from cnn.files import atomic_write
+from cnn.models.checkpoints import Checkpoint, ModelCard
 
 TOLERANCE = 1e-4
 
@@ -19,9 +21,11 @@ TOLERANCE = 1e-4
 def to_onnx(checkpoint: Checkpoint, path: str | Path) -> float:
     """Write the network as ONNX: "images" float32 (N, C, H, W) in [0, 1] -> "logits" (N, classes).
 
-    Returns the largest difference between its logits in onnxruntime and in torch, of pictures
-    at random in batches of other sizes. A `UserError` says what is not installed, that the
-    place cannot be written, or that the two differ by more than `TOLERANCE`.
+    Its metadata hold what a prediction needs besides: `classes` and `input_range` as JSON,
+    `temperature`, `ood_threshold`, `dataset` and `model`. Returns the largest difference between
+    its logits in onnxruntime and in torch, on random images in batches of several sizes. A
+    missing package, a file that cannot be written and a difference of more than `TOLERANCE` are
+    a `UserError`.
     """
     _require("onnx", "onnxscript", "onnxruntime")
     dataset = datasets.get_dataset(checkpoint.card.dataset)
@@ -32,20 +36,27 @@ def to_onnx(checkpoint: Checkpoint, path: str | Path) -> float:
     difference = max(_difference(checkpoint, written, images[:count]) for count in (1, 3, 8))
     if not difference <= TOLERANCE:
         raise UserError(
-            f"In ONNX {checkpoint.card.model!r} answers otherwise, by {difference:.1g}. "
+            f"The logits of {checkpoint.card.model!r} differ in ONNX by {difference:.1g}. "
             "Try another version of onnxruntime."
         )
-    try:
-        Path(path).write_bytes(written)
-    except OSError as fault:
-        raise UserError(
-            f"{str(path)!r} cannot be written ({fault}). Choose another place."
-        ) from fault
+    with atomic_write(path, "ONNX file") as temporary:
+        temporary.write_bytes(written)
     return difference
 
 
+def _metadata(card: ModelCard) -> dict[str, str]:
+    return {
+        "classes": json.dumps(card.classes),
+        "input_range": json.dumps([0.0, 1.0]),
+        "temperature": str(card.temperature),
+        "ood_threshold": str(card.ood_threshold),
+        "dataset": card.dataset,
+        "model": card.model,
+    }
+
+
 class _GlobalMax(nn.Module):
-    """What `AdaptiveMaxPool2d(1)` does, in words that torch's exporter knows."""
+    """`AdaptiveMaxPool2d(1)` in operations that torch's exporter knows."""
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps.amax((2, 3), keepdim=True)
@@ -53,8 +64,8 @@ class _GlobalMax(nn.Module):
 
 def _onnx(checkpoint: Checkpoint, images: Tensor) -> bytes:
     network = copy.deepcopy(checkpoint.network)
-    for name, stage in checkpoint.network.named_children():
-        if isinstance(stage, nn.AdaptiveMaxPool2d):
+    for name, layer in checkpoint.network.named_children():
+        if isinstance(layer, nn.AdaptiveMaxPool2d):
             network.set_submodule(name, _GlobalMax())
     program = torch.onnx.export(
         network,
@@ -65,6 +76,7 @@ def _onnx(checkpoint: Checkpoint, images: Tensor) -> bytes:
         dynamo=True,
         verbose=False,
     )
+    program.model.metadata_props.update(_metadata(checkpoint.card))
     buffer = io.BytesIO()
     program.save(buffer)
     return buffer.getvalue()
@@ -74,17 +86,17 @@ def _difference(checkpoint: Checkpoint, written: bytes, images: Tensor) -> float
     import onnxruntime
 
     session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
-    (answers,) = session.run(["logits"], {"images": images.numpy()})
+    (logits,) = session.run(["logits"], {"images": images.numpy()})
     with torch.inference_mode():
         expected = checkpoint.network(images).numpy()
-    return float(np.abs(answers - expected).max())
+    return float(np.abs(logits - expected).max())
 
 
 def _require(*names: str) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as fault:
+        except ImportError as error:
             raise UserError(
                 f"{name} is not installed. Install it: `pip install onnx onnxscript onnxruntime`."
-            ) from fault
+            ) from error

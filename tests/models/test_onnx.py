@@ -1,6 +1,7 @@
-"""A network answers elsewhere as it does here."""
+"""An exported network gives the same logits in other programs."""
 
 import importlib
+import json
 import sys
 
 import numpy as np
@@ -16,8 +17,8 @@ from cnn.training.finalize import finalize
 from cnn.training.state import start
 
 NETWORKS = {
-    "brings pictures to another size": Recipe(dataset="synthetic", model="three-conv-norm"),
-    "takes the largest of a whole map": Recipe(dataset="synthetic", model="quick-whitened"),
+    "resizes the images": Recipe(dataset="synthetic", model="three-conv-norm"),
+    "takes the maximum of a whole feature map": Recipe(dataset="synthetic", model="airbench-quick"),
 }
 
 
@@ -38,22 +39,26 @@ def test_onnx_gives_the_same_logits_for_batches_of_any_size(recipe, tmp_path):
     assert main(["export", str(tmp_path / "one.safetensors"), "--format", "onnx"]) == 0
     runtime = importlib.import_module("onnxruntime")
     session = runtime.InferenceSession(tmp_path / "one.onnx", providers=["CPUExecutionProvider"])
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["classes"]) == list(checkpoint.card.classes)
+    assert json.loads(metadata["input_range"]) == [0, 1]
+    assert float(metadata["temperature"]) == checkpoint.card.temperature
     images = learner.few().test.images[:7].float() / 255
-    (answers,) = session.run(["logits"], {"images": images.numpy()})
-    assert np.abs(answers - checkpoint.network(images).numpy()).max() <= 1e-4
+    (logits,) = session.run(["logits"], {"images": images.numpy()})
+    assert np.abs(logits - checkpoint.network(images).numpy()).max() <= 1e-4
 
 
-def test_an_export_that_answers_otherwise_is_refused(tmp_path, monkeypatch):
+def test_an_export_with_other_logits_is_an_error(tmp_path, monkeypatch):
     _require_onnx()
     monkeypatch.setattr(onnx, "_onnx", lambda *_, whole=onnx._onnx: whole(other, images))
-    one, other = (_checkpoint(Recipe(dataset="synthetic", model="tiny", seed=n)) for n in (0, 1))
+    one, other = (_checkpoint(Recipe(dataset="synthetic", model="tiny-cnn", seed=n)) for n in (0, 1))
     images = torch.rand(8, 1, 28, 28)
-    with pytest.raises(UserError, match="answers otherwise"):
+    with pytest.raises(UserError, match="differ in ONNX"):
         onnx.to_onnx(one, tmp_path / "one.onnx")
     assert not (tmp_path / "one.onnx").exists()
 
 
-def test_without_onnx_one_is_told_how_to_get_it(tmp_path, monkeypatch):
+def test_a_missing_onnx_is_an_error_with_the_command_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match="`pip install onnx onnxscript onnxruntime`"):
         onnx.to_onnx(_checkpoint(learner.BRIEF), tmp_path / "one.onnx")
