@@ -1,7 +1,7 @@
-"""Pictures changed at random, a whole batch at once, so that a network sees no picture twice.
+"""Random changes of training images, a batch at a time, so that no two epochs are the same.
 
 Each function takes float (N, C, H, W) in [0, 1] and a `torch.Generator` on the CPU, and returns
-the same shape, type and range; the same generator state gives the same pictures.
+the same shape, dtype and range; the same generator state gives the same images.
 """
 
 import math
@@ -12,32 +12,32 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 
-def flip(images: Tensor, mirrored: Tensor) -> Tensor:
-    """Mirror the pictures that the mask `mirrored` (N,) chooses."""
-    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
+def flip(images: Tensor, mask: Tensor) -> Tensor:
+    """Flip the images where `mask`, bool (N,), is set, left to right."""
+    return torch.where(mask.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 
-def shift(images: Tensor, generator: Generator, furthest: int = 4) -> Tensor:
-    """Move each picture by up to `furthest` whole pixels, its edge reflected into the gap."""
+def translate(images: Tensor, generator: Generator, max_shift: int = 4) -> Tensor:
+    """Translate each image by up to `max_shift` whole pixels, its edge reflected into the gap."""
     count, channels, height, width = images.shape
-    padded = functional.pad(images, (furthest,) * 4, mode="reflect")
-    down, right = torch.randint(0, 2 * furthest + 1, (2, count), generator=generator)
+    padded = functional.pad(images, (max_shift,) * 4, mode="reflect")
+    down, right = torch.randint(0, 2 * max_shift + 1, (2, count), generator=generator)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, C, down, right, H, W), a view
     down, right = down.to(images.device), right.to(images.device)
     return windows[torch.arange(count, device=images.device), :, down, right]
 
 
-def nudge(images: Tensor, generator: Generator) -> Tensor:
-    """Move each picture by up to 2 whole pixels, for short runs."""
-    return shift(images, generator, furthest=2)
+def translate_2(images: Tensor, generator: Generator) -> Tensor:
+    """Translate each image by up to 2 whole pixels, for short runs."""
+    return translate(images, generator, max_shift=2)
 
 
 def cutout(images: Tensor, generator: Generator) -> Tensor:
-    """Grey out a square of 3/8 of the side at a random place (DeVries and Taylor, 2017)."""
+    """Grey out a square of 3/8 of the side at a random position (DeVries and Taylor, 2017)."""
     count, channels, height, width = images.shape
     side = height * 3 // 8
     top = torch.randint(0, height - side + 1, (count, 1), generator=generator)
@@ -50,18 +50,18 @@ def cutout(images: Tensor, generator: Generator) -> Tensor:
     return torch.where(hole.unsqueeze(1).to(images.device), grey, images)
 
 
-def warp(images: Tensor, generator: Generator) -> Tensor:
-    """Rotate by up to 12 degrees, stretch by a seventh, slant by a quarter, move by 2 pixels."""
+def affine(images: Tensor, generator: Generator) -> Tensor:
+    """Rotate by up to 12 degrees, scale by a seventh, shear by a quarter, translate by 2 pixels."""
     count, side = len(images), images.shape[-1]
     angle = _uniform(-math.pi / 15, math.pi / 15, (count,), generator)
-    stretch_x, stretch_y = _uniform(0.86, 1.14, (2, count), generator)
-    slant = _uniform(-0.25, 0.25, (count,), generator)
-    move_x, move_y = _uniform(-4 / side, 4 / side, (2, count), generator)
+    scale_x, scale_y = _uniform(0.86, 1.14, (2, count), generator)
+    shear = _uniform(-0.25, 0.25, (count,), generator)
+    shift_x, shift_y = _uniform(-4 / side, 4 / side, (2, count), generator)
     cosine, sine = angle.cos(), angle.sin()
     rows = torch.stack(
         [
-            torch.stack([cosine * stretch_x, (slant * cosine - sine) * stretch_y, move_x], 1),
-            torch.stack([sine * stretch_x, (slant * sine + cosine) * stretch_y, move_y], 1),
+            torch.stack([cosine * scale_x, (shear * cosine - sine) * scale_y, shift_x], 1),
+            torch.stack([sine * scale_x, (shear * sine + cosine) * scale_y, shift_y], 1),
         ],
         dim=1,
     )
@@ -70,7 +70,7 @@ def warp(images: Tensor, generator: Generator) -> Tensor:
 
 
 def elastic(images: Tensor, generator: Generator) -> Tensor:
-    """Bend each picture by a smooth random field (Simard, Steinkraus and Platt, 2003)."""
+    """Deform each image by a smooth random field (Simard, Steinkraus and Platt, 2003)."""
     count, _, height, width = images.shape
     knots = torch.randn((count, 2, 5, 5), generator=generator) * 0.06
     field = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
@@ -87,8 +87,8 @@ def _resample(images: Tensor, grid: Tensor, outside: str = "zeros") -> Tensor:
     return moved.to(images.dtype)
 
 
-def thickness(images: Tensor, generator: Generator) -> Tensor:
-    """Draw each digit thinner by up to 0.5 or thicker by up to 0.7 pixels on either side."""
+def erode_dilate(images: Tensor, generator: Generator) -> Tensor:
+    """Erode each digit by up to 0.5 or dilate it by up to 0.7 pixels on either side."""
     amount = _uniform(-0.5, 0.7, (len(images), 1, 1, 1), generator).to(images.device)
     thicker = functional.max_pool2d(images, 3, stride=1, padding=1)
     thinner = -functional.max_pool2d(-images, 3, stride=1, padding=1)
@@ -96,7 +96,7 @@ def thickness(images: Tensor, generator: Generator) -> Tensor:
     return torch.lerp(images, changed, amount.abs().to(images.dtype))
 
 
-def color(images: Tensor, generator: Generator) -> Tensor:
+def color_jitter(images: Tensor, generator: Generator) -> Tensor:
     """Change brightness, contrast and saturation by up to a quarter each."""
     shape = (len(images), 1, 1, 1)
     brightness, contrast, saturation = (
@@ -108,8 +108,8 @@ def color(images: Tensor, generator: Generator) -> Tensor:
     return torch.lerp(mean.expand_as(images), images, contrast).mul(brightness).clamp(0, 1)
 
 
-def crop(images: Tensor, generator: Generator) -> Tensor:
-    """Look at a window of each picture, 0.7 to 1.1 of its side and up to 3:2, made square again."""
+def resized_crop(images: Tensor, generator: Generator) -> Tensor:
+    """Crop a window of each image, 0.7 to 1.1 of its side and up to 3:2, resized to a square."""
     count = len(images)
     side = _uniform(0.7, 1.1, (count,), generator)
     aspect = _uniform(-0.2, 0.2, (count,), generator).exp()
@@ -124,7 +124,7 @@ def crop(images: Tensor, generator: Generator) -> Tensor:
 
 
 def blur(images: Tensor, generator: Generator) -> Tensor:
-    """Put each picture out of focus, by up to a Gaussian of one pixel."""
+    """Blur each image by up to a Gaussian of one pixel."""
     amount = _uniform(0, 1, (len(images), 1, 1, 1), generator).to(images)
     channels = images.shape[1]
     bell = torch.exp(-torch.arange(-2.0, 3.0).square() / 2).to(images)
@@ -134,13 +134,13 @@ def blur(images: Tensor, generator: Generator) -> Tensor:
     return torch.lerp(images, blurred, amount)
 
 
-def compress(images: Tensor, generator: Generator) -> Tensor:
-    """Round the frequencies of 4x4 blocks, the high ones most, as JPEG does to larger pictures."""
+def jpeg(images: Tensor, generator: Generator) -> Tensor:
+    """Quantize the frequencies of 4x4 blocks, the high ones most, as JPEG does to large images."""
     count, channels, height, width = images.shape
-    place = torch.arange(4.0)
-    wave = torch.cos(math.pi / 4 * (place + 0.5) * place.unsqueeze(1)) / math.sqrt(2)
+    index = torch.arange(4.0)
+    wave = torch.cos(math.pi / 4 * (index + 0.5) * index.unsqueeze(1)) / math.sqrt(2)
     wave[0] /= math.sqrt(2)
-    steps = 0.02 + 0.03 * (place + place.unsqueeze(1))
+    steps = 0.02 + 0.03 * (index + index.unsqueeze(1))
     strength = _uniform(0.2, 2, (count, 1, 1, 1, 1, 1), generator)
     wave, steps = wave.to(images.device), (strength * steps).to(images.device)
     blocks = images.float().view(count, channels, height // 4, 4, width // 4, 4).transpose(3, 4)
@@ -149,11 +149,11 @@ def compress(images: Tensor, generator: Generator) -> Tensor:
     return blocks.reshape(images.shape).clamp(0, 1).to(images.dtype)
 
 
-def camera(images: Tensor, generator: Generator) -> Tensor:
-    """Do to some pictures what cameras and websites do: crop, colour, blur and compress them."""
+def degrade(images: Tensor, generator: Generator) -> Tensor:
+    """Degrade some images as cameras and websites do: crop, colour jitter, blur and JPEG."""
     images = images.contiguous().clone()
-    for change, share in ((crop, 0.3), (color, 0.2), (blur, 0.1), (compress, 0.1)):
-        chosen = torch.rand(len(images), generator=generator) < share
+    for change, probability in ((resized_crop, 0.3), (color_jitter, 0.2), (blur, 0.1), (jpeg, 0.1)):
+        chosen = torch.rand(len(images), generator=generator) < probability
         if chosen.any():
             images[chosen] = change(images[chosen], generator)
     return images
@@ -248,31 +248,31 @@ def photo(images: Tensor, generator: Generator) -> Tensor:
     """
     images = images.contiguous().clone()
     untouched = torch.rand(len(images), generator=generator) < 1 / 2
-    for change, share in (
+    for change, probability in (
         (zoom, 0.4),
         (downscale, 0.1),
         (blur, 0.1),
         (sharpness, 0.15),
         (contrast, 0.2),
-        (color, 0.2),
+        (color_jitter, 0.2),
         (color_cast, 0.25),
-        (compress, 0.15),
+        (jpeg, 0.15),
         (exposure, 0.2),
     ):
-        chosen = (torch.rand(len(images), generator=generator) < share) & ~untouched
+        chosen = (torch.rand(len(images), generator=generator) < probability) & ~untouched
         if chosen.any():
             images[chosen] = change(images[chosen], generator)
     return images
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
-    "shift": shift,
-    "nudge": nudge,
+    "translate-4": translate,
+    "translate-2": translate_2,
     "cutout": cutout,
-    "warp": warp,
+    "affine": affine,
     "elastic": elastic,
-    "thickness": thickness,
-    "color": color,
-    "camera": camera,
+    "erode-dilate": erode_dilate,
+    "color-jitter": color_jitter,
+    "degrade": degrade,
     "photo": photo,
 }

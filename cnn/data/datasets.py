@@ -1,39 +1,38 @@
-"""The sets of pictures a network learns from, held in memory as uint8."""
+"""The data sets: labelled images, held in memory as uint8."""
 
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torchvision
 from torch import Tensor
-from cnn.data import downloads
-from cnn.data import synthetic
-from cnn import UserError
 
-READ_ERRORS = OSError, RuntimeError, EOFError, ValueError, AssertionError  # of missing or broken files
+from cnn import UserError, settings
+from cnn.data import downloads, synthetic
+
+READ_ERRORS = OSError, RuntimeError, EOFError, ValueError, AssertionError  # files missing or broken
 
 
 class Split(NamedTuple):
-    """Pictures with their answers: `images` uint8 (N, C, H, W), `labels` int64 (N,)."""
+    """Labelled images: `images` uint8 (N, C, H, W), `labels` int64 (N,)."""
 
     images: Tensor
     labels: Tensor
 
-    def __getitem__(self, chosen) -> "Split":
-        return Split(self.images[chosen], self.labels[chosen])
+    def __getitem__(self, indices) -> "Split":
+        return Split(self.images[indices], self.labels[indices])
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
 class Splits(NamedTuple):
-    """What is learnt from, what is watched while learning, and what is measured once at the end."""
+    """Images to train on, to validate with during training, and to test with once at the end."""
 
     train: Split
     validation: Split
@@ -42,13 +41,14 @@ class Splits(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """All that differs between one set of pictures and another.
+    """Everything that differs between one data set and another.
 
-    `mean` and `std` are a channel each, over the training pictures in [0, 1]. `mirrored` says
-    that a picture and its mirror image show the same thing. `pictures` are those to learn from,
-    before some are held out. `read` returns the training or the test pictures from a folder,
-    unpacked first from the archives there if asked. `archives` are the paths of those, with MD5
-    and addresses; `files` says which files are looked for.
+    `input` is how a visitor gives an image. `mean` and `std` are per channel, over the training
+    images in [0, 1]. `flip_invariant` says that a mirror image shows the same class. `ood` names
+    the kinds of out-of-distribution images that networks are tested with (`ood.KINDS`).
+    `train_size` counts the training images before some are held out for validation. `read`
+    returns the training or the test images from a folder, unpacked first from the archives there
+    if asked. `archives` are their paths, MD5 and addresses; `files` says which files are read.
     """
 
     name: str
@@ -58,9 +58,11 @@ class Dataset:
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    mirrored: bool
+    input: Literal["strokes", "photo"]
+    flip_invariant: bool
     augmentations: tuple[str, ...]
-    pictures: int
+    ood: tuple[str, ...]
+    train_size: int
     archives: tuple[tuple[str, str, tuple[str, ...]], ...]
     files: str
     read: Callable[[Path, bool, bool], Split]
@@ -98,9 +100,11 @@ MNIST = Dataset(
     size=28,
     mean=(0.1307,),
     std=(0.3081,),
-    mirrored=False,
-    augmentations=("warp", "elastic", "thickness", "shift", "nudge"),
-    pictures=60_000,
+    input="strokes",
+    flip_invariant=False,
+    augmentations=("affine", "elastic", "erode-dilate", "translate-4", "translate-2"),
+    ood=("letters", "scribbles"),
+    train_size=60_000,
     archives=tuple(
         (f"MNIST/raw/{name}", md5, tuple(mirror + name for mirror in _MNIST.mirrors))
         for name, md5 in _MNIST.resources
@@ -128,9 +132,11 @@ CIFAR10 = Dataset(
     size=32,
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
-    mirrored=True,
-    augmentations=("flip", "shift", "nudge", "cutout", "color", "camera", "photo"),
-    pictures=50_000,
+    input="photo",
+    flip_invariant=True,
+    augmentations=("alternating-flip", "translate-4", "translate-2", "cutout", "color-jitter", "degrade", "photo"),
+    ood=("noise", "stripes", "digits"),
+    train_size=50_000,
     archives=((_CIFAR10.filename, _CIFAR10.tgz_md5, (_CIFAR10.url,)),),
     files="cifar-10-batches-py/data_batch_1 to 5 and test_batch",
     read=_read_cifar10,
@@ -144,9 +150,11 @@ SYNTHETIC = Dataset(
     size=28,
     mean=MNIST.mean,
     std=MNIST.std,
-    mirrored=False,
+    input="strokes",
+    flip_invariant=False,
     augmentations=MNIST.augmentations,
-    pictures=10_000,
+    ood=MNIST.ood,
+    train_size=10_000,
     archives=(),
     files="none",
     read=_write_synthetic,
@@ -156,32 +164,30 @@ DATASETS = {dataset.name: dataset for dataset in (MNIST, CIFAR10, SYNTHETIC)}
 
 
 def get_dataset(name: str) -> Dataset:
-    """The data set of that name, or a `UserError` that lists the names there are."""
+    """Return the data set of that name. A `UserError` lists the names there are."""
     if name not in DATASETS:
         raise UserError(f"There is no data set called {name!r}. Choose: {', '.join(DATASETS)}.")
     return DATASETS[name]
 
 
 def folder() -> Path:
-    """Where the pictures lie: the folder that `CNN_DATA` names, else `data` beside the program."""
-    return Path(os.environ.get("CNN_DATA") or Path(__file__).parents[2] / "data")
+    """Return the folder of the images: `CNN_DATA`, else `data` beside the program."""
+    return settings.data_folder() or Path(__file__).parents[2] / "data"
 
 
 def load(
     dataset: Dataset,
-    held_out: int | None = None,
-    loading: Callable[[float], object] | None = None,
+    validation_size: int | None = None,
+    on_progress: Callable[[float], object] | None = None,
 ) -> Splits:
-    """The pictures of a data set, downloaded at first use into `folder()`.
+    """Load a data set, downloaded at first use into `folder()`.
 
-    `loading` hears the share downloaded, in [0, 1], and 0 before anything is asked of the network;
-    by default it is written to stderr.
-
-    `held_out` training pictures are set aside to be watched while training, the same number of
-    each class and the same ones every time: by default a tenth of the set, 5,000 at the most.
-    A `UserError` says which files to put where when there are none and no network either.
+    `on_progress` receives the fraction downloaded, in [0, 1], starting with 0; by default it is
+    written to stderr. `validation_size` training images are held out for validation, the same
+    number of each class and the same ones every time: by default a tenth of the set, 5,000 at
+    most. A `UserError` says which files to put where if there are none and no network either.
     """
-    return _split(dataset, *load_unsplit(dataset, loading), held_out)
+    return _split(dataset, *load_unsplit(dataset, on_progress), validation_size)
 
 
 _cached: dict[tuple[str, Path], tuple[Split, Split]] = {}
@@ -189,22 +195,22 @@ _cached: dict[tuple[str, Path], tuple[Split, Split]] = {}
 
 def load_cached(
     dataset: Dataset,
-    held_out: int | None = None,
-    loading: Callable[[float], object] | None = None,
+    validation_size: int | None = None,
+    on_progress: Callable[[float], object] | None = None,
 ) -> Splits:
-    """The same as `load`, of pictures that are read once and stay in memory: 0.2 GB at most."""
-    place = dataset.name, folder()
-    if place not in _cached:
-        _cached[place] = load_unsplit(dataset, loading)
-    return _split(dataset, *_cached[place], held_out)
+    """Do as `load` does, with images that are read once and stay in memory: 0.2 GB at most."""
+    key = dataset.name, folder()
+    if key not in _cached:
+        _cached[key] = load_unsplit(dataset, on_progress)
+    return _split(dataset, *_cached[key], validation_size)
 
 
 def load_unsplit(
-    dataset: Dataset, loading: Callable[[float], object] | None = None
+    dataset: Dataset, on_progress: Callable[[float], object] | None = None
 ) -> tuple[Split, Split]:
-    """The training images, none of them held out, and the test images; otherwise as `load`."""
+    """Load the training images, none of them held out, and the test images; else as `load`."""
     try:
-        train, test = _read(dataset, loading or _report_progress)
+        train, test = _read_or_download(dataset, on_progress or _report_progress)
         return train, test
     except READ_ERRORS as fault:
         raise UserError(
@@ -214,94 +220,95 @@ def load_unsplit(
         ) from fault
 
 
-def _split(dataset: Dataset, everything: Split, test: Split, held_out: int | None) -> Splits:
-    if held_out is None:
-        held_out = default_validation_size(len(everything))
-    if not 0 < held_out < len(everything):
+def _split(dataset: Dataset, train: Split, test: Split, validation_size: int | None) -> Splits:
+    if validation_size is None:
+        validation_size = default_validation_size(len(train))
+    if not 0 < validation_size < len(train):
         raise UserError(
-            f"{held_out} held-out pictures do not fit {dataset.title}, which has "
-            f"{len(everything):,} to learn from. Choose from 1 to {len(everything) - 1:,}."
+            f"A validation set of {validation_size:,} images does not fit {dataset.title}, which "
+            f"has {len(train):,} training images. Choose from 1 to {len(train) - 1:,}."
         )
-    watched = _stratified(everything.labels, held_out, len(dataset.classes))
-    return Splits(everything[~watched], everything[watched], test)
+    held_out = _stratified(train.labels, validation_size, len(dataset.classes))
+    return Splits(train[~held_out], train[held_out], test)
 
 
-def default_validation_size(pictures: int) -> int:
-    """How many pictures of so many to learn from are watched instead."""
-    return min(5_000, pictures // 10)
+def default_validation_size(train_size: int) -> int:
+    """Return how many of the training images are held out unless a recipe says otherwise."""
+    return min(5_000, train_size // 10)
 
 
-def _read(dataset: Dataset, loading: Callable[[float], object]) -> list[Split]:
-    """The training and the test pictures, downloaded where they are not there or not whole."""
-    place = folder()
+def _read_or_download(dataset: Dataset, on_progress: Callable[[float], object]) -> list[Split]:
+    """Read the training and the test images; download them where they are missing or broken."""
+    target = folder()
     with contextlib.suppress(*READ_ERRORS):
-        return [dataset.read(place, train, False) for train in (True, False)]
-    loading(0.0)
-    with downloads.exclusive(place) as beside:
-        with contextlib.suppress(*READ_ERRORS):  # somebody else has downloaded them meanwhile
-            return [dataset.read(place, train, False) for train in (True, False)]
-        for number, (name, md5, addresses) in enumerate(dataset.archives):
-            done = functools.partial(_part, loading, number, len(dataset.archives))
-            downloads.fetch(addresses, beside / name, md5, done)
-        found = [dataset.read(beside, train, True) for train in (True, False)]
-        for made in [path for path in beside.iterdir() if path.is_dir()]:
-            if (place / made.name).exists():
-                (place / made.name).rename(beside / f"{made.name}, broken")
-            made.rename(place / made.name)
-        return found
+        return [dataset.read(target, train, False) for train in (True, False)]
+    on_progress(0.0)
+    with downloads.exclusive(target) as temporary:
+        with contextlib.suppress(*READ_ERRORS):  # another process has downloaded them meanwhile
+            return [dataset.read(target, train, False) for train in (True, False)]
+        count = len(dataset.archives)
+        for index, (name, md5, urls) in enumerate(dataset.archives):
+            downloads.fetch(
+                urls,
+                temporary / name,
+                md5,
+                lambda fraction, index=index: on_progress((index + fraction) / count),
+            )
+        parts = [dataset.read(temporary, train, True) for train in (True, False)]
+        for unpacked in [path for path in temporary.iterdir() if path.is_dir()]:
+            if (target / unpacked.name).exists():
+                (target / unpacked.name).rename(temporary / f"{unpacked.name}, broken")
+            unpacked.rename(target / unpacked.name)
+        return parts
 
 
-def _part(loading: Callable[[float], object], number: int, count: int, share: float) -> None:
-    loading((number + share) / count)
-
-
-def _report_progress(share: float) -> None:
-    end = "\n" if share == 1 else ""
-    print(f"\rdownloaded {100 * share:.0f} %", end=end, file=sys.stderr, flush=True)
+def _report_progress(fraction: float) -> None:
+    end = "\n" if fraction == 1 else ""
+    print(f"\rdownloaded {100 * fraction:.0f} %", end=end, file=sys.stderr, flush=True)
 
 
 def load_test(dataset: Dataset) -> Split:
-    """The test pictures, read once and kept, and never downloaded.
+    """Load the test images, read once and cached, and never downloaded.
 
-    A `UserError` says what to do where they are not in `folder()`.
+    A `UserError` says what to do if they are not in `folder()`.
     """
     return _load_test(dataset, folder())
 
 
 @functools.cache
-def _load_test(dataset: Dataset, place: Path) -> Split:
+def _load_test(dataset: Dataset, folder: Path) -> Split:
     try:
-        return dataset.read(place, False, False)
+        return dataset.read(folder, False, False)
     except READ_ERRORS as fault:
         raise UserError(
-            f"The pictures of {dataset.title} are not on this machine. Start a lesson on them in "
-            f"Train, which downloads them, or put {dataset.files} into {str(place)!r}."
+            f"The images of {dataset.title} are not on this machine. Train a network on them, "
+            f"which downloads them, or put {dataset.files} into {str(folder)!r}."
         ) from fault
 
 
-def fold(splits: Splits, number: int, count: int) -> Splits:
-    """The same pictures, of which others are watched: those of one fold out of `count`.
+def fold(splits: Splits, index: int, count: int) -> Splits:
+    """Split training and validation images anew for cross-validation.
 
-    Each picture is watched in one of the folds 0 to `count` - 1, as many of each class in each
-    as can be. The test pictures stay as they are.
+    Each image is in the validation set of one of the folds 0 to `count` - 1, the classes spread
+    evenly over the folds. The test images stay as they are.
     """
-    both = zip(splits.train, splits.validation, strict=True)
-    everything = Split(*(torch.cat(pair) for pair in both))
-    classes = int(everything.labels.max()) + 1
-    watched = _rank_in_class(everything.labels, classes) % count == number
-    return Splits(everything[~watched], everything[watched], splits.test)
+    pairs = zip(splits.train, splits.validation, strict=True)
+    images = Split(*(torch.cat(pair) for pair in pairs))
+    classes = int(images.labels.max()) + 1
+    held_out = _rank_in_class(images.labels, classes) % count == index
+    return Splits(images[~held_out], images[held_out], splits.test)
 
 
 def _stratified(labels: Tensor, count: int, classes: int) -> Tensor:
-    """A mask of `count` pictures, as many of each class as can be, chosen with a fixed seed."""
+    """Mask `count` images, the classes as equal as they can be, chosen with a fixed seed."""
     rank = _rank_in_class(labels, classes)
-    chosen = torch.zeros(len(labels), dtype=torch.bool)
-    chosen[torch.argsort(rank * classes + labels)[:count]] = True
-    return chosen
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    mask[torch.argsort(rank * classes + labels)[:count]] = True
+    return mask
 
 
 def _rank_in_class(labels: Tensor, classes: int) -> Tensor:
-    """The place of each picture among those of its class, in an order with a fixed seed."""
+    """Number the images of each class in a random order with a fixed seed."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     rank = torch.empty_like(labels)
     for label in range(classes):

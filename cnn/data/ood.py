@@ -1,6 +1,7 @@
-"""Pictures that show none of a data set's classes, to see whether a network notices."""
+"""Out-of-distribution images: they show none of a data set's classes."""
 
 import functools
+from collections.abc import Callable
 
 import matplotlib
 import numpy as np
@@ -8,9 +9,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
-from cnn.data import strokes
+
+from cnn.data import strokes, synthetic
 from cnn.data.datasets import Dataset
-from cnn.data import synthetic
 from cnn.data.drawings import digit_from_drawing
 
 COUNT = 400
@@ -20,33 +21,25 @@ TYPEFACES = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSerif", "STIXGeneral", "
 
 @functools.cache
 def ood_images(dataset: Dataset) -> dict[str, Tensor]:
-    """Several hundred pictures of each kind by the kind's name, float32 (N, C, H, W) in [0, 1].
+    """Draw some 400 images of each kind in `dataset.ood`: float32 (N, C, H, W) in [0, 1].
 
-    Beside digits: letters and signs in matplotlib's typefaces, and scribbles. Beside photographs:
-    noise, stripes, and handwritten digits on coloured paper. Drawn once a process, and shared.
+    For digits: letters and signs in matplotlib's typefaces, and scribbles. For photographs: noise,
+    stripes, and handwritten digits in two colours. Drawn once per process and shared.
     """
     generator = np.random.default_rng(0)
-    if dataset.channels == 1:
-        kinds = {"letters": _letters(), "scribbles": _scribbles(generator)}
-    else:
-        kinds = {
-            "noise": _noise(generator),
-            "stripes": _stripes(generator),
-            "digits": _digits(generator),
-        }
-    return {name: torch.as_tensor(pictures).float() for name, pictures in kinds.items()}
+    return {kind: torch.as_tensor(KINDS[kind](generator)).float() for kind in dataset.ood}
 
 
-def _letters() -> Tensor:
+def _letters(_: np.random.Generator) -> Tensor:
     folder = f"{matplotlib.get_data_path()}/fonts/ttf"
     fonts = [ImageFont.truetype(f"{folder}/{name}.ttf", 100) for name in TYPEFACES]
     return torch.cat([_printed(letter, font) for font in fonts for letter in LETTERS])
 
 
 def _printed(letter: str, font: ImageFont.FreeTypeFont) -> Tensor:
-    paper = Image.new("L", (200, 200), 0)
-    ImageDraw.Draw(paper).text((100, 100), letter, fill=255, font=font, anchor="mm")
-    return digit_from_drawing(np.asarray(paper))
+    page = Image.new("L", (200, 200), 0)
+    ImageDraw.Draw(page).text((100, 100), letter, fill=255, font=font, anchor="mm")
+    return digit_from_drawing(np.asarray(page))
 
 
 def _scribbles(generator: np.random.Generator) -> np.ndarray:
@@ -55,7 +48,7 @@ def _scribbles(generator: np.random.Generator) -> np.ndarray:
 
 
 def _noise(generator: np.random.Generator) -> Tensor:
-    """From coarse clouds to single pixels."""
+    """Draw noise from coarse clouds to single pixels."""
     return torch.cat([_cloud(generator, grains) for grains in (2, 4, 8, 16, 32)])
 
 
@@ -65,21 +58,29 @@ def _cloud(generator: np.random.Generator, grains: int) -> Tensor:
 
 
 def _stripes(generator: np.random.Generator) -> np.ndarray:
-    """Two waves across one another, in two colours."""
+    """Draw the sum of two waves of different directions, in two colours."""
     rows, columns = np.mgrid[:32, :32]
-    turn, pitch, phase = generator.random((3, 2, COUNT, 1, 1, 1))
-    along = columns * np.cos(np.pi * turn) + rows * np.sin(np.pi * turn)
-    share = np.sin(1.5 * pitch * along + 2 * np.pi * phase).mean(0) / 2 + 0.5
-    return _in_two_colors(share, generator)
+    angle, frequency, phase = generator.random((3, 2, COUNT, 1, 1, 1))
+    distance = columns * np.cos(np.pi * angle) + rows * np.sin(np.pi * angle)
+    mix = np.sin(1.5 * frequency * distance + 2 * np.pi * phase).mean(0) / 2 + 0.5
+    return _in_two_colors(mix, generator)
 
 
 def _digits(generator: np.random.Generator) -> np.ndarray:
     images, _ = synthetic.synthetic_digits(COUNT, seed=int(generator.integers(1000)))
-    return _in_two_colors(
-        np.pad(images[:, None] / 255, ((0, 0), (0, 0), (2, 2), (2, 2))), generator
-    )
+    padded = np.pad(images[:, None] / 255, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    return _in_two_colors(padded, generator)
 
 
-def _in_two_colors(share: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _in_two_colors(mix: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     first, second = generator.random((2, COUNT, 3, 1, 1))
-    return first * share + second * (1 - share)
+    return first * mix + second * (1 - mix)
+
+
+KINDS: dict[str, Callable[[np.random.Generator], np.ndarray | Tensor]] = {
+    "letters": _letters,
+    "scribbles": _scribbles,
+    "noise": _noise,
+    "stripes": _stripes,
+    "digits": _digits,
+}

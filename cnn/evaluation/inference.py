@@ -1,54 +1,74 @@
-"""Split off."""
+"""The one way from images to logits, with named modes of test-time augmentation."""
+
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn import hardware
 from cnn.data.datasets import Dataset
+from cnn.models.card import TTA
 
 BATCH = 500
+TTA_MODES: tuple[TTA, ...] = get_args(TTA)
 
 
-def tta_views(images: Tensor, dataset: Dataset) -> list[Tensor]:
-    """The ways to look at the same pictures whose answers may be averaged.
+def tta_mode(dataset: Dataset) -> TTA:
+    """Return the mode in which networks for a data set are evaluated and predict."""
+    return "flip+translate" if dataset.flip_invariant else "none"
 
-    Where a mirror image shows the same thing: as they are, moved by a pixel towards two
-    corners, and the mirror images of the three. Otherwise only as they are.
+
+def tta_views(images: Tensor, tta: TTA) -> list[Tensor]:
+    """Return the views of images (N, C, H, W) whose logits are averaged, the images first.
+
+    "none" has one view, "flip" adds the mirror images, and "flip+translate" the images moved by a
+    pixel towards two corners and the mirror images of all three.
     """
-    if not dataset.mirrored:
-        return [images]
-    padded = functional.pad(images, (1,) * 4, mode="reflect")
-    height, width = images.shape[-2:]
-    moved = [images, padded[..., :height, :width], padded[..., 2:, 2:]]
-    return moved + [view.flip(-1) for view in moved]
+    views = [images]
+    if tta == "flip+translate":
+        padded = functional.pad(images, (1,) * 4, mode="reflect")
+        height, width = images.shape[-2:]
+        views += [padded[..., :height, :width], padded[..., 2:, 2:]]
+    if tta != "none":
+        views += [view.flip(-1) for view in views]
+    return views
+
+
+def logits(
+    network: nn.Module, images: Tensor, tta: TTA = "none", dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Compute logits, float32 (N, classes) on the CPU: the mean over the views of mode `tta`.
+
+    `images` is uint8 or float in [0, 1], (N, C, H, W). `dtype` is the number format of
+    convolutions. The network is evaluated where it lies and left in the mode it was in.
+    """
+    return logits_by_view(network, images, tta, dtype).mean(0)
 
 
 @torch.inference_mode()
-def logits(
-    network: nn.Module, images: Tensor, averaged_over: Dataset | None = None, quick: bool = False
+def logits_by_view(
+    network: nn.Module, images: Tensor, tta: TTA, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """What the network answers: float32 (N, classes), on the CPU.
-
-    `images` is uint8 or float in [0, 1], (N, C, H, W). With `averaged_over` the logits are the
-    mean over the `views` of that data set. `quick` computes in the fastest precision of
-    this machine instead of float32. The network is left in the mode it was in.
-    """
+    """Compute the logits of each view of images: float32 (views, N, classes); else as `logits`."""
     device = next(network.parameters()).device
-    dtype = hardware.amp_dtype(device) if quick else torch.float32
     was_training = network.training
-    network.eval()
-    answers = []
+    if was_training:
+        network.eval()
+    outputs = []
     for batch in images.split(BATCH):
-        batch = to_float(batch, device)
-        looks = tta_views(batch, averaged_over) if averaged_over else [batch]
+        views = tta_views(to_float(batch, device), tta)
+        count = len(views)
+        if len(batch) * count <= BATCH:
+            views = [torch.cat(views)]  # one call costs less than six
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            answers.append(torch.stack([network(look).float() for look in looks]).mean(0).cpu())
-    network.train(was_training)
-    return torch.cat(answers)
+            output = torch.cat([network(view).float() for view in views])
+        outputs.append(output.view(count, len(batch), -1).cpu())
+    if was_training:
+        network.train()
+    return torch.cat(outputs, 1)
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 or float pictures -> float32 in [0, 1] on the device, colours last in memory."""
+    """Convert uint8 or float images to float32 in [0, 1] on a device, channels last in memory."""
     images = images.to(device).contiguous(memory_format=torch.channels_last)
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()

@@ -1,22 +1,22 @@
-"""How good a network is: accuracy, loss, calibration, and what it takes for what.
+"""Metrics of a classifier: accuracy, loss, calibration and out-of-distribution detection.
 
-Everything starts from logits float32 (N, classes), computed once by `logits`.
+All are functions of logits float32 (N, classes), which `inference.logits` computes once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from cnn.data.datasets import Dataset, Split
-from cnn.evaluation.inference import logits
+from cnn.models.card import OodScore
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Shares in [0, 1] and the mean cross entropy, over one set of pictures."""
+    """Accuracy, accuracy per class and calibration error in [0, 1], and mean cross entropy."""
 
     accuracy: float
     loss: float
@@ -24,31 +24,44 @@ class Metrics:
     ece: float
 
 
-def compute_metrics(answers: Tensor, labels: Tensor, temperature: float = 1.0) -> Metrics:
-    """Accuracy, loss, accuracy a class and calibration error of logits (N, classes)."""
-    scaled = answers / temperature
-    right = scaled.argmax(1) == labels
-    per_class = [right[labels == label].float().mean().item() for label in range(scaled.shape[1])]
+def compute_metrics(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Metrics:
+    """Compute the metrics of logits (N, classes) divided by a temperature."""
+    scaled = logits / temperature
+    predictions = scaled.argmax(1)
+    counts = confusion_matrix(labels, predictions, scaled.shape[1])
     return Metrics(
-        accuracy=right.float().mean().item(),
+        accuracy=accuracy(scaled, labels),
         loss=functional.cross_entropy(scaled, labels).item(),
-        per_class=tuple(per_class),
+        per_class=recall(counts),
         ece=expected_calibration_error(scaled.softmax(1), labels),
     )
 
 
-def tta_accuracy(network: nn.Module, split: Split, dataset: Dataset) -> float | None:
-    """The share of pictures right by the mean over their `views`; None where there is only one."""
-    if not dataset.mirrored:
-        return None
-    answers = logits(network, split.images, averaged_over=dataset)
-    return (answers.argmax(1) == split.labels).float().mean().item()
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Compute the fraction of logits (N, classes) whose greatest is that of the label."""
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
+    """Count images by true class (row) and predicted class (column): int64 (classes, classes)."""
+    cells = labels * classes + predictions
+    return torch.bincount(cells, minlength=classes**2).view(classes, classes)
+
+
+def recall(confusion: Tensor) -> tuple[float, ...]:
+    """Compute the fraction of each true class that is predicted as such: accuracy per class."""
+    return tuple((confusion.diagonal() / confusion.sum(1).clamp(min=1)).tolist())
+
+
+def precision(confusion: Tensor) -> tuple[float, ...]:
+    """Compute the fraction of each predicted class that is of this class."""
+    return recall(confusion.T)
 
 
 class Reliability(NamedTuple):
-    """Pictures in steps of confidence: how many, how sure on average, how often right.
+    """Images binned by confidence: their count, mean confidence and accuracy.
 
-    Each is float32 (bins,); a step without pictures is 0 in all three.
+    Each is float32 (bins,); an empty bin is 0 in all three.
     """
 
     counts: Tensor
@@ -56,53 +69,56 @@ class Reliability(NamedTuple):
     accuracy: Tensor
 
 
-def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
-    """Confidence and accuracy in `bins` equal steps of the best class's probability."""
-    confidence, guesses = probabilities.max(1)
-    step = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    counts, sure, right = (
-        torch.zeros(bins).index_add_(0, step, values)
-        for values in (torch.ones(len(labels)), confidence, (guesses == labels).float())
+def reliability(confidence: Tensor, correct: Tensor, bins: int = 15) -> Reliability:
+    """Bin predictions by confidence, float (N,) in [0, 1]; `correct` is bool (N,)."""
+    index = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    counts, total, hits = (
+        torch.zeros(bins).index_add_(0, index, values)
+        for values in (torch.ones(len(correct)), confidence, correct.float())
     )
-    return Reliability(counts, sure / counts.clamp(min=1), right / counts.clamp(min=1))
+    return Reliability(counts, total / counts.clamp(min=1), hits / counts.clamp(min=1))
 
 
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Expected calibration error: how far confidence and accuracy lie apart, in [0, 1].
+    """Compute the expected calibration error of probabilities (N, classes), in [0, 1].
 
-    The mean over `bins` equal steps of confidence, weighted by how many pictures fall into each
-    (Guo et al., "On calibration of modern neural networks", 2017).
+    The difference of confidence and accuracy in each bin, weighted by its count (Guo et al., "On
+    calibration of modern neural networks", 2017).
     """
-    counts, confidence, accuracy = reliability(probabilities, labels, bins)
+    confidence, predictions = probabilities.max(1)
+    counts, confidence, accuracy = reliability(confidence, predictions == labels, bins)
     return (counts * (confidence - accuracy).abs()).sum().item() / len(labels)
 
 
-def fit_temperature(answers: Tensor, labels: Tensor) -> float:
-    """The number that logits are divided by so that confidence matches accuracy.
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Find the temperature in [0.1, 10] with the least cross entropy on validation images.
 
-    The one with the least cross entropy on pictures that were not learnt from (Guo et al., 2017).
+    Guo et al. (2017).
     """
     candidates = torch.logspace(-1, 1, 401, dtype=torch.float64)
-    losses = [functional.cross_entropy(answers / t, labels).item() for t in candidates.tolist()]
+    losses = [functional.cross_entropy(logits / t, labels).item() for t in candidates.tolist()]
     return candidates[int(torch.tensor(losses).argmin())].item()
 
 
-def energy_score(answers: Tensor) -> Tensor:
-    """How much logits (N, classes) speak of a known kind of picture: the higher the more.
+def energy_score(logits: Tensor) -> Tensor:
+    """Compute the negative free energy, log sum exp, of logits (..., classes).
 
-    The negative free energy, log sum exp (Liu et al., "Energy-based out-of-distribution
-    detection", 2020).
+    The lower, the less likely is an image of the training distribution (Liu et al., "Energy-based
+    out-of-distribution detection", 2020).
     """
-    return answers.logsumexp(-1)
+    return logits.logsumexp(-1)
 
 
-def auroc(familiar: Tensor, strange: Tensor) -> float:
-    """How well a score tells two kinds of pictures apart: 1 always, 0.5 not at all.
+OOD_SCORES: dict[OodScore, Callable[[Tensor], Tensor]] = {"energy": energy_score}
 
-    The chance that a `familiar` picture has a higher score than a `strange` one, equal scores
-    counting half; both are (N,), each of its own length.
+
+def auroc(in_dist: Tensor, ood: Tensor) -> float:
+    """Compute how well a score separates two sets: 1 perfectly, 0.5 not at all.
+
+    The probability that an in-distribution score, (N,), is higher than one out of distribution,
+    (M,), equal scores counting half.
     """
-    strange = strange.sort().values
-    higher = torch.searchsorted(strange, familiar, right=False)
-    equal = torch.searchsorted(strange, familiar, right=True) - higher
-    return ((higher + equal / 2).double().mean() / len(strange)).item()
+    ood = ood.sort().values
+    lower = torch.searchsorted(ood, in_dist, right=False)
+    equal = torch.searchsorted(ood, in_dist, right=True) - lower
+    return ((lower + equal / 2).double().mean() / len(ood)).item()

@@ -1,29 +1,29 @@
-"""What a network says of one picture, and how far to trust it."""
+"""The prediction for one image, and how far to trust it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from cnn import UserError
 from cnn.data.datasets import get_dataset
-from cnn.evaluation import metrics
+from cnn.evaluation import inference, metrics
 from cnn.models.checkpoints import Checkpoint
 
 CONFIDENT = 0.9
 ENSEMBLE = "mean of all"
 
-Verdict = Literal["empty", "sure", "unsure", "unfamiliar"]
+Verdict = Literal["blank", "confident", "uncertain", "out_of_distribution"]
 
 
 @dataclass(frozen=True)
 class Prediction:
     """A probability in [0, 1] for each class, in the data set's order, and a verdict.
 
-    `empty`: there is nothing on the picture. `unfamiliar`: it is probably none of the classes.
-    `sure`: the calibrated probability of the best class is at least 0.9. Else `unsure`.
+    "blank": nothing is drawn. "out_of_distribution": the image probably shows none of the
+    classes. "confident": the calibrated probability of the best class is at least 0.9. Else
+    "uncertain".
     """
 
     classes: tuple[str, ...]
@@ -47,49 +47,44 @@ class Prediction:
         return self.ranked[0][1]
 
 
-@torch.inference_mode()
 def predict(checkpoint: Checkpoint, image: Tensor) -> Prediction:
-    """What the checkpoint's network says of one picture.
+    """Predict the class of one image with the card's temperature and test-time augmentation.
 
-    `image` is float32 (V, C, H, W) in [0, 1]: one view of it, or several to be averaged; where a
-    mirror image shows the same thing, the mirror images are looked at too. The probabilities
-    are those of the Card's temperature. An empty picture gets equal probabilities.
+    `image` is float32 (V, C, H, W) in [0, 1]: one view of it, or several to be averaged. A blank
+    drawing gets equal probabilities.
     """
     card = checkpoint.card
-    answer = logits(checkpoint, image)
-    if not get_dataset(card.dataset).mirrored and not image.any():
-        share = 1 / len(card.classes)
-        return Prediction(card.classes, (share,) * len(card.classes), "empty")
-    probabilities = tuple((answer / card.temperature).softmax(0).tolist())
-    return Prediction(card.classes, probabilities, _verdict(answer, max(probabilities), card))
+    output = logits(checkpoint, image)
+    if get_dataset(card.dataset).input == "strokes" and not image.any():
+        uniform = 1 / len(card.classes)
+        return Prediction(card.classes, (uniform,) * len(card.classes), "blank")
+    probabilities = tuple((output / card.temperature).softmax(0).tolist())
+    verdict: Verdict = "confident" if max(probabilities) >= CONFIDENT else "uncertain"
+    if ood_score(checkpoint, output) < card.ood_threshold:
+        verdict = "out_of_distribution"
+    return Prediction(card.classes, probabilities, verdict)
 
 
-@torch.inference_mode()
+def ood_score(checkpoint: Checkpoint, output: Tensor) -> float:
+    """Compute the score of logits (classes,) that the card's `ood_threshold` is compared with."""
+    return metrics.OOD_SCORES[checkpoint.card.ood_score](output).item()
+
+
 def logits(checkpoint: Checkpoint, image: Tensor) -> Tensor:
-    """What the network answers before softmax and temperature: (classes,), over all views.
-
-    `image` is that of `predict`.
-    """
+    """Compute the logits (classes,) of one image, given as in `predict`, before temperature."""
     dataset = get_dataset(checkpoint.card.dataset)
     if image.shape[1:] != (dataset.channels, dataset.size, dataset.size):
         raise UserError(
-            f"A picture of shape {tuple(image.shape)} does not fit {dataset.title}. "
+            f"An image of shape {tuple(image.shape)} does not fit {dataset.title}. "
             f"Give (views, {dataset.channels}, {dataset.size}, {dataset.size})."
         )
-    looks = torch.cat([image, image.flip(-1)]) if dataset.mirrored else image
-    return checkpoint.network(looks).mean(0)
+    return inference.logits(checkpoint.network, image, checkpoint.card.tta).mean(0)
 
 
 def compare_models(
     networks: Mapping[str, Checkpoint], image: Tensor
 ) -> dict[str, tuple[float, ...]]:
-    """The probabilities of several networks for one picture, by their names, and their mean."""
-    found = {name: predict(network, image).probabilities for name, network in networks.items()}
-    mean = tuple(sum(column) / len(found) for column in zip(*found.values(), strict=True))
-    return found | {ENSEMBLE: mean}
-
-
-def _verdict(answer: Tensor, probability: float, card) -> Verdict:
-    if metrics.energy_score(answer).item() < card.threshold:
-        return "unfamiliar"
-    return "sure" if probability >= CONFIDENT else "unsure"
+    """Return the probabilities of several networks for one image by name, and their mean."""
+    predictions = {name: predict(network, image).probabilities for name, network in networks.items()}
+    columns = zip(*predictions.values(), strict=True)
+    return predictions | {ENSEMBLE: tuple(sum(column) / len(predictions) for column in columns)}

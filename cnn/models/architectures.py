@@ -336,11 +336,11 @@ MODELS: dict[str, Callable[..., nn.Sequential]] = {
     "resnet-20": resnet_20,
     "four-conv-norm": four_conv_norm,
     "six-conv-norm": six_conv_norm,
-    "tiny": tiny_cnn,
-    "whitened": airbench,
-    "whitened-small": airbench_small,
-    "quick": small_cnn,
-    "quick-whitened": airbench_quick,
+    "tiny-cnn": tiny_cnn,
+    "airbench": airbench,
+    "airbench-small": airbench_small,
+    "small-cnn": small_cnn,
+    "airbench-quick": airbench_quick,
 }
 
 

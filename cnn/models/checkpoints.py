@@ -1,188 +1,200 @@
-"""A trained network and all that is known of it, in one safetensors file.
+"""A trained network in one safetensors file: its weights, model card and test-set predictions.
 
-No checkpoint is ever unpickled: the weights are safetensors and the Card is JSON.
+No checkpoint is ever unpickled: tensors are safetensors and the card is JSON.
 """
 
-import dataclasses
 import functools
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cnn import UserError
+from cnn import UserError, files
 from cnn.data import datasets
-from cnn.files import atomic_write
 from cnn.models import architectures
+from cnn.models.card import ModelCard
 
 SUFFIX = ".safetensors"
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
-HISTORY_KEYS = (  # what is asked of an epoch in a Card's history
-    *("epoch", "step", "steps", "seconds"),
-    *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"),
-)
-MAX_NUMBER = 1e15  # number in a Card: what is larger, or none at all, cannot be shown
+MAX_HEADER_BYTES = 300_000  # the card and the names of the tensors
+MAX_TEST_IMAGES = 1_000_000
+TEST_SET = "test_set."  # before the names of the predictions' tensors
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """What is known of a trained network. Shares lie in [0, 1]; `seconds` is training time.
+class TestSetPredictions(NamedTuple):
+    """What a network predicts of each test image, in the data set's order.
 
-    `threshold` is the familiarity below which a picture is doubted to be any of the classes, and
-    `auroc` how well familiarity tells test pictures from each kind of strangers.
+    `labels` are the true classes and `classes` the predicted ones, int64 (N,); `confidence` is
+    the calibrated probability of the predicted class, float32 (N,). All in the card's mode `tta`.
     """
 
-    dataset: str
-    model: str
-    classes: tuple[str, ...]
-    parameters: int
-    recipe: dict[str, Any]
-    seed: int
-    train_accuracy: float
-    train_loss: float
-    validation_accuracy: float
-    test_accuracy: float
-    test_accuracy_averaged: float | None
-    test_loss: float
-    ece: float
-    ece_uncalibrated: float
-    temperature: float
-    threshold: float
-    seconds: float
-    hardware: str
-    versions: dict[str, str]
-    date: str
-    command: str
-    default: bool = False
-    claim: float | None = None
-    auroc: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
+    labels: Tensor
+    classes: Tensor
+    confidence: Tensor
 
 
 class Checkpoint(NamedTuple):
-    """A network, ready to answer (evaluation mode, on the CPU), and its Card."""
+    """A network in evaluation mode on the CPU, its card, and its test-set predictions if known."""
 
     network: nn.Sequential
     card: ModelCard
+    predictions: TestSetPredictions | None = None
+
+
+@torch.no_grad()
+def round_to_half(network: nn.Module) -> None:
+    """Round weights in place to what a checkpoint keeps: float16, where they lie in its range."""
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(_halved(tensor))
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    half = tensor.half()
+    return half if half.isfinite().all() else tensor
 
 
 def save(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write the file whole or not at all: first beside its place, then renamed into it."""
+    """Write a checkpoint whole or not at all, its weights as float16."""
     tensors = {
-        name: tensor.detach().cpu().contiguous()
+        name: _halved(tensor) if tensor.is_floating_point() else tensor
         for name, tensor in checkpoint.network.state_dict().items()
     }
-    card = json.dumps(dataclasses.asdict(checkpoint.card))
-    with atomic_write(Path(path), "checkpoint") as place:
-        safetensors.torch.save_file(tensors, place, metadata={"card": card})
-        place.replace(path)
+    if checkpoint.predictions:
+        labels, classes, confidence = checkpoint.predictions
+        tensors |= {
+            f"{TEST_SET}labels": labels.byte(),
+            f"{TEST_SET}classes": classes.byte(),
+            f"{TEST_SET}confidence": confidence.half(),
+        }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    card = json.dumps(checkpoint.card.to_dict())
+    with files.atomic_write(path, "checkpoint") as file:
+        safetensors.torch.save_file(tensors, file, metadata={"card": card})
 
 
 def check_writable(path: str | Path, network: nn.Module) -> None:
-    """Make sure, before the work, that a checkpoint of this network can be written there."""
+    """Raise a `UserError` unless a checkpoint of this network can be written to `path`."""
     size = sum(tensor.nbytes for tensor in network.state_dict().values())
-    with atomic_write(Path(path), "checkpoint") as place:
-        place.write_bytes(bytes(size))
-        place.unlink()
+    files.check_writable(path, "checkpoint", size)
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """The Card of a checkpoint, without its weights. A `UserError` says what is wrong with it."""
+    """Read the card of a checkpoint, without its weights.
+
+    A `UserError` says that the file is missing or cut short, or what is wrong with its card.
+    """
     path = Path(path)
     try:
+        with path.open("rb") as file:
+            if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
+                raise ValueError(f"its header is larger than {MAX_HEADER_BYTES:,} bytes")
         with safetensors.safe_open(path, "pt") as file:
-            values = json.loads((file.metadata() or {})["card"])
-        card = ModelCard(**values | {"classes": tuple(values["classes"])})
-        if not _is_sound(card):
-            raise ValueError
-        return card
+            text = (file.metadata() or {}).get("card")
+        if text is None:
+            raise ValueError("it has none")
+        return ModelCard.from_dict(json.loads(text))
     except FileNotFoundError as fault:
         raise UserError(f"There is no checkpoint {path.name!r}. Check its name.") from fault
     except (OSError, safetensors.SafetensorError) as fault:
         raise UserError(
             f"{path.name!r} is not a whole safetensors file ({fault}). Download or train it again."
         ) from fault
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as fault:
+    except (ValueError, RecursionError) as fault:
         raise UserError(
-            f"{path.name!r} has no Card that this program understands. "
+            f"The model card of {path.name!r} cannot be read: {fault}. "
             "Use a checkpoint made by `python -m cnn train`."
         ) from fault
 
 
-def _is_sound(card: ModelCard) -> bool:
-    """Whether what is asked of a Card, to answer and to be shown, is what it must be."""
-    numbers = [
-        *(card.parameters, card.seconds, card.temperature, card.threshold, card.ece),
-        *(card.validation_accuracy, card.test_accuracy),
-        *(one for one in (card.test_accuracy_averaged, card.claim) if one is not None),
-        *(epoch[name] for epoch in card.history for name in HISTORY_KEYS),
-    ]
-    texts = card.model, card.hardware, card.date, card.command
-    return (
-        all(abs(number) < MAX_NUMBER for number in numbers)
-        and all(isinstance(text, str) for text in texts)
-        and card.temperature > 0
-        and card.classes == datasets.get_dataset(card.dataset).classes
-    )
-
-
 def load(path: str | Path) -> Checkpoint:
-    """A checkpoint's network, in evaluation mode on the CPU, and its Card.
+    """Load a checkpoint: its network in evaluation mode on the CPU, float32, and its card.
 
-    A `UserError` says what is wrong with a file that is truncated, that is no checkpoint, or
-    whose weights do not fit the architecture it names.
+    A `UserError` says what is wrong with a file that is cut short, that is no checkpoint, or
+    whose weights do not fit the architecture that its card names.
     """
     card = read_card(path)
     with torch.random.fork_rng(devices=[]):
         network = architectures.build(card.model, datasets.get_dataset(card.dataset))
     try:
-        network.load_state_dict(safetensors.torch.load_file(path))
+        tensors = safetensors.torch.load_file(path)
+        known = {
+            name.removeprefix(TEST_SET): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(TEST_SET)
+        }
+        network.load_state_dict(tensors)
     except (RuntimeError, OSError, safetensors.SafetensorError) as fault:
         raise UserError(
             f"The weights in {Path(path).name!r} do not fit the network {card.model!r} "
-            f"for {card.dataset!r} that its Card names. Train it again."
+            f"for {card.dataset!r} that its card names. Train it again."
         ) from fault
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
-        raise UserError(f"{Path(path).name!r} holds weights that are no numbers. Train it again.")
-    return Checkpoint(network.eval().requires_grad_(False), card)
+        raise UserError(
+            f"{Path(path).name!r} holds weights that are not finite. Train the network again."
+        )
+    predictions = _predictions(known, len(card.classes)) if known else None
+    if known and not predictions:
+        raise UserError(
+            f"The test-set predictions in {Path(path).name!r} are damaged. Train the network again."
+        )
+    return Checkpoint(network.eval().requires_grad_(False), card, predictions)
+
+
+def _predictions(tensors: dict[str, Tensor], classes: int) -> TestSetPredictions | None:
+    """Check the tensors of the predictions; None where one is missing or impossible."""
+    expected = {"labels": torch.uint8, "classes": torch.uint8, "confidence": torch.float16}
+    if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
+        return None
+    shapes = {tensor.shape for tensor in tensors.values()}
+    found = TestSetPredictions(
+        tensors["labels"].long(), tensors["classes"].long(), tensors["confidence"].float()
+    )
+    count = found.labels.numel()
+    sound = (
+        shapes == {(count,)}
+        and 0 < count <= MAX_TEST_IMAGES
+        and max(found.labels.max(), found.classes.max()) < classes
+        and bool(((found.confidence >= 0) & (found.confidence <= 1)).all())
+    )
+    return found if sound else None
 
 
 def list_files(folder: str | Path) -> list[Path]:
-    """The checkpoints in a folder, by name; an empty list where there is none."""
+    """List the checkpoints in a folder by name; empty where there is no folder."""
     return sorted(Path(folder).glob(f"[!.]*{SUFFIX}"))
 
 
 def read_cards(folder: str | Path) -> dict[Path, ModelCard]:
-    """The Cards of a folder's checkpoints; one that cannot be read is left out, with a warning."""
-    found = {}
+    """Read the cards of a folder's checkpoints; leave out, with a warning, what is unreadable."""
+    cards = {}
     for path in list_files(folder):
         try:
-            found[path] = read_card(path)
+            cards[path] = read_card(path)
         except UserError as fault:
             _log.warning("Left out: %s", fault)
-    return found
+    return cards
 
 
 def load_default(folder: str | Path, dataset: str) -> Checkpoint:
-    """The checkpoint that answers for a data set, by its name: the one whose Card says so.
+    """Load the default checkpoint for a data set: the one whose card says `is_default`.
 
-    Where none says so, the one with the best validation accuracy. A `UserError` says how to
+    Where no card does it is the one with the best validation accuracy. A `UserError` says how to
     make one when the folder holds none.
     """
-    return ModelRegistry(folder).chosen(dataset, None)[1]
+    return ModelRegistry(folder).get_or_default(dataset)[1]
 
 
 class ModelRegistry:
-    """A folder's networks, each loaded when it is first asked for and then shared."""
+    """A folder's networks by file name, each loaded at first use and then shared."""
 
     def __init__(self, folder: str | Path):
         self._folder = folder
@@ -196,39 +208,46 @@ class ModelRegistry:
         return iter(self._cards)
 
     def names(self, dataset: str) -> list[str]:
-        """The networks for a data set, by its name: the one that answers by default first."""
-        worth = {
+        """List the networks for a data set, the default one first, then by validation accuracy."""
+        ranks = {
             name: _rank(card) for name, (_, card) in self._cards.items() if card.dataset == dataset
         }
-        return sorted(worth, key=worth.__getitem__, reverse=True)
+        return sorted(ranks, key=ranks.__getitem__, reverse=True)
 
-    def named(self, name: str) -> Checkpoint:
-        """The network of that name, or a `UserError` that lists the names there are."""
+    def get(self, name: str) -> Checkpoint:
+        """Return the network of that name. A `UserError` lists the names there are."""
         if name not in self:
             raise UserError(f"There is no network called {name!r}. Choose: {', '.join(self)}.")
         if name not in self._loaded:
             self._loaded[name] = load(self._cards[name][0])
         return self._loaded[name]
 
-    def chosen(self, dataset: str, name: str | None) -> tuple[str, Checkpoint]:
-        """The network of that name if it is for the data set, else the default one for it.
+    def get_or_default(self, dataset: str, name: str | None = None) -> tuple[str, Checkpoint]:
+        """Return the network of that name, or the default one for the data set without a name.
 
-        A `UserError` says how to make one when there is none.
+        A `UserError` lists the data set's networks if `name` is not one of them, or says how to
+        train one if there are none.
         """
         names = self.names(dataset)
+        title = datasets.get_dataset(dataset).title
         if not names:
             raise UserError(
-                f"There is no network for {datasets.get_dataset(dataset).title} in "
+                f"There is no network for {title} in "
                 f"{str(self._folder)!r} yet. Make one with `python -m cnn train "
-                f"--dataset {dataset} --output checkpoints/{dataset}.safetensors`."
+                f"--dataset {dataset} --output checkpoints/{dataset}{SUFFIX}`."
             )
-        name = name if name in names else names[0]
-        return name, self.named(name)
+        if name is None:
+            name = names[0]
+        if name not in names:
+            raise UserError(
+                f"There is no network {name!r} for {title}. Choose: {', '.join(names)}."
+            )
+        return name, self.get(name)
 
     def all(self, dataset: str) -> dict[str, Checkpoint]:
-        """All networks for a data set by their names, the default one first."""
-        return {name: self.named(name) for name in self.names(dataset)}
+        """Return all networks for a data set by name, the default one first."""
+        return {name: self.get(name) for name in self.names(dataset)}
 
 
 def _rank(card: ModelCard) -> tuple[bool, float]:
-    return card.default, card.validation_accuracy
+    return card.is_default, card.validation_accuracy

@@ -14,7 +14,7 @@ from cnn.models.architectures import MODELS
 OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
 SCHEDULES = ("constant", "triangular", "cosine-warmup", "cosine", "step")
 KEEP = ("last", "best")  # of the last step, or of the epoch with the lowest validation loss
-FLIP = "flip"
+FLIP = "alternating-flip"
 NONE = "none"  # as text: an optional field without a value, and an empty list
 
 
@@ -147,7 +147,7 @@ def is_optional(name: str) -> bool:
 
 
 def parse_field(name: str, text: str) -> Any:
-    """Convert text to a field's value: "warp+thickness" is two names, "none" no value.
+    """Convert text to a field's value: "affine+erode-dilate" is two names, "none" no value.
 
     An unknown field and a text of the wrong type are a `UserError`.
     """

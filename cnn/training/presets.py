@@ -28,7 +28,7 @@ _TWO_CONV = Recipe(
     optimizer="sgd",
     learning_rate=0.01,
     momentum=0.9,
-    augmentation=("shift",),
+    augmentation=("translate-4",),
 )
 _THREE_CONV = Recipe(model="three-conv", epochs=5, batch_size=64)
 _THREE_CONV_NORM = Recipe(model="three-conv-norm", epochs=15, batch_size=128)
@@ -43,11 +43,11 @@ _THREE_CONV_WIDE = Recipe(
     momentum=0.9,
     weight_decay=5e-4,
     schedule="step",
-    augmentation=("flip", "shift"),
+    augmentation=("alternating-flip", "translate-4"),
 )
 
 _QUICK_DIGITS = Recipe(
-    model="quick",
+    model="small-cnn",
     epochs=1,
     batch_size=256,
     learning_rate=0.01,
@@ -58,7 +58,7 @@ _QUICK_DIGITS = Recipe(
 )
 _QUICK_PHOTOS = Recipe(
     dataset="cifar10",
-    model="quick-whitened",
+    model="airbench-quick",
     epochs=1.65,
     batch_size=250,
     optimizer="muon",
@@ -68,11 +68,11 @@ _QUICK_PHOTOS = Recipe(
     norm_bias_lr_scale=64,
     schedule="triangular",
     warmup_fraction=0.1,
-    augmentation=("flip", "nudge"),
+    augmentation=("alternating-flip", "translate-2"),
     label_smoothing=0.1,
 )
 _AIRBENCH = replace(
-    _QUICK_PHOTOS, model="whitened", batch_size=500, label_smoothing=0.2, validation_size=1_000
+    _QUICK_PHOTOS, model="airbench", batch_size=500, label_smoothing=0.2, validation_size=1_000
 )
 _PHOTOS = replace(
     _AIRBENCH,
@@ -82,7 +82,7 @@ _PHOTOS = replace(
     momentum=0.85,
     weight_decay=0.0011,
     warmup_fraction=0.2,
-    augmentation=("flip", "shift", "camera", "cutout"),
+    augmentation=("alternating-flip", "translate-4", "degrade", "cutout"),
     label_smoothing=0.0,
     validation_size=2_000,
 )
@@ -96,7 +96,7 @@ _AUGMENTED = Recipe(
     learning_rate=3e-3,
     weight_decay=0.02,
     schedule="cosine-warmup",
-    augmentation=("flip", "nudge"),
+    augmentation=("alternating-flip", "translate-2"),
 )
 _CLASSIC = Recipe(
     dataset="cifar10",
@@ -107,7 +107,7 @@ _CLASSIC = Recipe(
     momentum=0.9,
     weight_decay=5e-4,
     schedule="cosine-warmup",
-    augmentation=("flip", "shift"),
+    augmentation=("alternating-flip", "translate-4"),
 )
 _DIGITS = Recipe(
     model="four-conv-norm",
@@ -117,7 +117,7 @@ _DIGITS = Recipe(
     learning_rate=4e-3,
     weight_decay=0.02,
     schedule="cosine-warmup",
-    augmentation=("warp", "thickness"),
+    augmentation=("affine", "erode-dilate"),
     extra_synthetic=24_000,
     label_smoothing=0.05,
     ema_decay=0.998,
@@ -127,7 +127,7 @@ _DIGITS = Recipe(
 PRESETS: dict[str, Preset] = {
     "mnist-two-conv": Preset(_TWO_CONV, "MNIST, two convolutions: 98.8 %"),
     "cifar10-two-conv": Preset(
-        replace(_TWO_CONV, dataset="cifar10", augmentation=("flip", "shift")),
+        replace(_TWO_CONV, dataset="cifar10", augmentation=("alternating-flip", "translate-4")),
         "CIFAR-10, two convolutions: 72.3 / 75.2 %",
     ),
     "mnist-three-conv": Preset(_THREE_CONV, "MNIST, three convolutions: 99.2 %", 0.98),
@@ -152,7 +152,7 @@ PRESETS: dict[str, Preset] = {
         "CIFAR-10, two convolutions with dropout: 71.1 / 73.2 %",
     ),
     "mnist-three-conv-wide": Preset(
-        replace(_THREE_CONV_WIDE, dataset="mnist", augmentation=("shift",)),
+        replace(_THREE_CONV_WIDE, dataset="mnist", augmentation=("translate-4",)),
         "MNIST, three wide convolutions: 99.5 %",
     ),
     "cifar10-three-conv-wide": Preset(
@@ -161,10 +161,10 @@ PRESETS: dict[str, Preset] = {
     "mnist-98": Preset(replace(_QUICK_DIGITS, epochs=0.42), "MNIST to 98.6 %"),
     "mnist-99": Preset(_QUICK_DIGITS, "MNIST to 99.2 %"),
     "mnist-99.4": Preset(
-        replace(_QUICK_DIGITS, epochs=2.8, augmentation=("warp",)), "MNIST to 99.48 %"
+        replace(_QUICK_DIGITS, epochs=2.8, augmentation=("affine",)), "MNIST to 99.48 %"
     ),
     "mnist-99.5": Preset(
-        replace(_QUICK_DIGITS, epochs=5, augmentation=("warp",), validation_size=1_000),
+        replace(_QUICK_DIGITS, epochs=5, augmentation=("affine",), validation_size=1_000),
         "MNIST to 99.54 %",
     ),
     "synthetic": Preset(
@@ -173,13 +173,13 @@ PRESETS: dict[str, Preset] = {
     "cifar10-74": Preset(replace(_QUICK_PHOTOS, epochs=0.85), "CIFAR-10 to 75.5 %"),
     "cifar10-78": Preset(_QUICK_PHOTOS, "CIFAR-10 to 80.3 %"),
     "cifar10-90": Preset(
-        replace(_AIRBENCH, model="whitened-small", epochs=4.25), "CIFAR-10 to 90.2 %"
+        replace(_AIRBENCH, model="airbench-small", epochs=4.25), "CIFAR-10 to 90.2 %"
     ),
     "cifar10-94": Preset(
         replace(_AIRBENCH, epochs=8, learning_rate=1.0), "CIFAR-10 to 93.1 / 93.9 %"
     ),
     "mnist-three-conv-norm-augmented": Preset(
-        replace(_AUGMENTED, dataset="mnist", augmentation=("warp", "thickness")),
+        replace(_AUGMENTED, dataset="mnist", augmentation=("affine", "erode-dilate")),
         "MNIST, three convolutions, augmented: 99.65 %",
         0.9939,
     ),
@@ -196,7 +196,7 @@ PRESETS: dict[str, Preset] = {
             _DIGITS,
             model="six-conv-norm",
             epochs=24,
-            augmentation=("warp",),
+            augmentation=("affine",),
             extra_synthetic=0,
         ),
         "MNIST, six convolutions: 99.7 %",
@@ -204,11 +204,11 @@ PRESETS: dict[str, Preset] = {
     "digits-tiny": Preset(
         replace(
             _DIGITS,
-            model="tiny",
+            model="tiny-cnn",
             epochs=80,
             learning_rate=0.01,
             weight_decay=0.005,
-            augmentation=("warp",),
+            augmentation=("affine",),
             extra_synthetic=0,
             label_smoothing=0.0,
         ),
@@ -218,10 +218,10 @@ PRESETS: dict[str, Preset] = {
     "photos-small": Preset(
         replace(
             _PHOTOS,
-            model="whitened-small",
+            model="airbench-small",
             epochs=24,
             validation_size=5_000,
-            teacher="cifar10-whitened",
+            teacher="cifar10-airbench",
         ),
         "CIFAR-10, distilled: 93.7 / 94.6 %",
     ),

@@ -33,7 +33,7 @@ def main() -> int:
     for network, card in asked:
         dataset = datasets.get_dataset(card.dataset)
         images, labels = datasets.load(dataset).test[: arguments.pictures]
-        kinds = corruptions.MNIST_C if dataset.channels == 1 else corruptions.CIFAR10_C
+        kinds = corruptions.MNIST_C if dataset.input == "strokes" else corruptions.CIFAR10_C
         print(f"{card.dataset}-{card.model}, {len(labels):,} pictures")
         clean = images / 255
         shares = []

@@ -83,8 +83,8 @@ def test_memory_order_changes_nothing(name):
 def test_what_a_data_set_recommends_is_there_and_fits_it(dataset):
     images = _pictures((3, dataset.channels, dataset.size, dataset.size))
     for name in dataset.augmentations:
-        if name == "flip":
-            assert dataset.mirrored, "a mirrored digit is another digit"
+        if name == "alternating-flip":
+            assert dataset.flip_invariant, "a mirrored digit is another digit"
         else:
             assert AUGMENTATIONS[name](images, _generator()).shape == images.shape
 
@@ -98,7 +98,7 @@ def test_flipping_mirrors_the_chosen_pictures_and_no_others():
     assert torch.equal(augmentation.flip(flipped, chosen), images)
 
 
-@pytest.mark.parametrize(("name", "furthest"), [("shift", 4), ("nudge", 2)])
+@pytest.mark.parametrize(("name", "furthest"), [("translate-4", 4), ("translate-2", 2)])
 def test_a_shift_moves_by_whole_pixels_up_to_its_furthest(name, furthest):
     moved = AUGMENTATIONS[name](_dot(), _generator())
     assert moved.sum((1, 2, 3)).tolist() == [1] * 200

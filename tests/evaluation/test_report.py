@@ -84,7 +84,7 @@ def test_an_answer_takes_time():
 
 def test_a_review_of_the_test_pictures_is_made_once_and_goes_with_its_network():
     torch.manual_seed(0)
-    network = architectures.build("tiny", SYNTHETIC).eval()
+    network = architectures.build("tiny-cnn", SYNTHETIC).eval()
     card = dataclasses.replace(
         checkpoints.load_default("checkpoints", "mnist").card, dataset="synthetic"
     )

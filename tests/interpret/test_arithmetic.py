@@ -39,7 +39,7 @@ def test_patch_times_filter_is_what_one_works_out_by_hand():
     assert found.frame == (0, 1, 3, 3)
 
 
-@pytest.mark.parametrize("name", ["two-conv-dropout", "quick-whitened", "three-conv-norm"])
+@pytest.mark.parametrize("name", ["two-conv-dropout", "airbench-quick", "three-conv-norm"])
 def test_a_place_on_the_inputs_leads_to_the_number_whose_patch_it_is_the_middle_of(name):
     network = architectures.build(name, DATASETS["cifar10"]).eval()
     stage = arithmetic.producing_conv(network)
@@ -82,7 +82,7 @@ def test_maps_belong_to_the_last_convolution_before_them():
     assert arithmetic.producing_conv(network, "conv1") == "conv1"
     assert arithmetic.producing_conv(network, "pool2") == "conv2"
     assert arithmetic.producing_conv(network, "normalize") is None
-    whitened = architectures.build("whitened", DATASETS["cifar10"])
+    whitened = architectures.build("airbench", DATASETS["cifar10"])
     assert arithmetic.producing_conv(whitened, "gelu") == "whiten"
     assert arithmetic.producing_conv(whitened, "block1") == "block1.4"
     assert arithmetic.producing_conv(whitened, "pool") == "block3.4"

@@ -70,7 +70,7 @@ def test_integrated_gradients_sum_to_the_change_of_the_logit():
 @pytest.mark.parametrize("name", MODELS)
 def test_every_network_can_be_asked_and_stays_as_it_was(name, method):
     torch.manual_seed(0)
-    dataset = DATASETS["mnist" if name != "whitened" else "cifar10"]
+    dataset = DATASETS["mnist" if name != "airbench" else "cifar10"]
     network = architectures.build(name, dataset).eval().requires_grad_(False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     image = torch.rand(1, dataset.channels, dataset.size, dataset.size)

@@ -23,8 +23,8 @@ from cnn.models.checkpoints import Checkpoint
 def untrained() -> Checkpoint:
     torch.manual_seed(0)
     card = checkpoints.load_default("checkpoints", "mnist").card
-    network = architectures.build("tiny", datasets.SYNTHETIC).eval().requires_grad_(False)
-    return Checkpoint(network, dataclasses.replace(card, dataset="synthetic", model="tiny"))
+    network = architectures.build("tiny-cnn", datasets.SYNTHETIC).eval().requires_grad_(False)
+    return Checkpoint(network, dataclasses.replace(card, dataset="synthetic", model="tiny-cnn"))
 
 
 def test_a_filter_that_sums_its_patch_is_excited_most_by_the_fullest_patch(untrained):
@@ -40,7 +40,7 @@ def test_a_filter_that_sums_its_patch_is_excited_most_by_the_fullest_patch(untra
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
-@pytest.mark.parametrize("name", ["tiny", "three-conv-norm", "whitened", "two-conv-dropout"])
+@pytest.mark.parametrize("name", ["tiny-cnn", "three-conv-norm", "airbench", "two-conv-dropout"])
 def test_only_what_stands_in_the_frame_moves_the_number(name, dataset):
     dataset = datasets.get_dataset(dataset)
     network = architectures.build(name, dataset).eval()

@@ -19,7 +19,7 @@ from cnn.jobs.queue import MAX_QUEUED, JobQueue
 from cnn.jobs.worker import _cap_memory, _dispatch, _preload, train_remotely
 from cnn.training.config import Recipe
 
-RECIPE = Recipe(dataset="synthetic", model="quick", epochs=0.2, batch_size=1_000)
+RECIPE = Recipe(dataset="synthetic", model="small-cnn", epochs=0.2, batch_size=1_000)
 LONG = replace(RECIPE, epochs=5_000)
 
 

@@ -19,7 +19,7 @@ from cnn.jobs.session import (
 from cnn.training.config import Recipe
 from cnn.training.state import Progress
 
-RECIPE = Recipe(dataset="synthetic", model="quick", epochs=1, batch_size=1_000)
+RECIPE = Recipe(dataset="synthetic", model="small-cnn", epochs=1, batch_size=1_000)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_last_snapshot_has_the_result(session_and_snapshots):
     session, snapshots = session_and_snapshots
     result = snapshots[-1].result
     assert [snapshot.result for snapshot in snapshots[:-1]] == [None] * (len(snapshots) - 1)
-    assert result.checkpoint.card.config["model"] == "quick"
+    assert result.checkpoint.card.config["model"] == "small-cnn"
     assert result.confusion.sum() == len(session.run.splits.validation) == 1_000
     right = result.confusion.diagonal().sum() / 1_000
     assert right.item() == pytest.approx(result.checkpoint.card.validation_accuracy, abs=2e-3)
@@ -96,7 +96,7 @@ def test_stopping_keeps_what_was_learned():
     session.stop()
     *_, last = snapshots
     assert session.run.step == 1
-    assert last.result.checkpoint.card.config["model"] == "quick"
+    assert last.result.checkpoint.card.config["model"] == "small-cnn"
 
 
 def test_a_session_can_be_finished_from_a_snapshot_with_weights():

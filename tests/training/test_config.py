@@ -31,7 +31,7 @@ EVERY_FIELD = Recipe(
     schedule="cosine-warmup",
     nesterov=False,
     keep="best",
-    augmentation=("warp", "thickness"),
+    augmentation=("affine", "erode-dilate"),
     teacher="teacher.safetensors",
     outliers=("cifar100", "more.npz"),
     **{field.name: _within_range(field) for field in FIELDS if field.metadata["range"]},
@@ -51,8 +51,8 @@ def _from_command_line(*words: str) -> Recipe:
         ("optimizer", "Adam"),
         ("schedule", "cosine "),
         ("augmentation", ("mixup",)),
-        ("augmentation", ("warp", "cutout")),
-        ("augmentation", ("flip",)),
+        ("augmentation", ("affine", "cutout")),
+        ("augmentation", ("alternating-flip",)),
         ("epochs", 0),
         ("epochs", -1),
         ("epochs", float("inf")),
@@ -86,7 +86,7 @@ def _from_command_line(*words: str) -> Recipe:
         ("epochs", None),
         ("batch_size", 2.5),
         ("batch_size", True),
-        ("augmentation", "warp"),
+        ("augmentation", "affine"),
         ("seed", -1),
         ("seed", 2**64),
     ],
@@ -157,19 +157,19 @@ def test_flags_replace_a_presets_values_even_by_the_defaults():
 
 
 def test_flags_replace_the_config_files_values_and_these_the_presets(tmp_path):
-    (tmp_path / "recipe.json").write_text('{"epochs": 3, "augmentation": ["warp"], "seed": 7}')
+    (tmp_path / "recipe.json").write_text('{"epochs": 3, "augmentation": ["affine"], "seed": 7}')
     words = ["--preset", "mnist-99", "--config", str(tmp_path / "recipe.json"), "--seed", "8"]
     expected = dataclasses.replace(
-        PRESETS["mnist-99"].recipe, epochs=3, augmentation=("warp",), seed=8
+        PRESETS["mnist-99"].recipe, epochs=3, augmentation=("affine",), seed=8
     )
     assert _from_command_line(*words) == expected
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
 def test_a_config_file_may_be_toml(tmp_path):
-    (tmp_path / "recipe.toml").write_text('epochs = 3\naugmentation = ["warp", "shift"]\n')
+    (tmp_path / "recipe.toml").write_text('epochs = 3\naugmentation = ["affine", "translate-4"]\n')
     recipe = _from_command_line("--config", str(tmp_path / "recipe.toml"))
-    assert recipe == Recipe(epochs=3, augmentation=("warp", "shift"))
+    assert recipe == Recipe(epochs=3, augmentation=("affine", "translate-4"))
 
 
 @pytest.mark.parametrize(

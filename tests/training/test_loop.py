@@ -61,7 +61,10 @@ def checkpoint():
 
 CHANGES = {
     "dropout": {"model": "two-conv-dropout", "epochs": 1},
-    "augmentation": {"augmentation": ("warp", "elastic", "thickness", "shift"), "epochs": 1},
+    "augmentation": {
+        "augmentation": ("affine", "elastic", "erode-dilate", "translate-4"),
+        "epochs": 1,
+    },
     "ema": {"ema_decay": 0.9, "epochs": 1, "optimizer": "sgd"},
 }
 
@@ -301,7 +304,7 @@ def test_fine_tuning_starts_from_the_checkpoint_and_improves_on_it():
 
 
 def test_fine_tuning_keeps_the_whitening_filters():
-    recipe = Recipe(dataset="cifar10", model="quick-whitened", batch_size=20)
+    recipe = Recipe(dataset="cifar10", model="airbench-quick", batch_size=20)
     origin = finalize(_start(recipe, _photos()))
     more = start(recipe, _photos(40), learner.CPU, init=origin)
     assert torch.equal(more.network.whiten.weight, origin.network.whiten.weight)
@@ -347,7 +350,9 @@ def test_synthetic_digits_are_added_to_the_training_images_only():
 
 
 def test_an_image_is_flipped_in_every_other_epoch():
-    recipe = Recipe(dataset="cifar10", model="two-conv", batch_size=20, augmentation=("flip",))
+    recipe = Recipe(
+        dataset="cifar10", model="two-conv", batch_size=20, augmentation=("alternating-flip",)
+    )
     run = _start(recipe, _photos())
     everything = torch.arange(20)
     first, second, third = (_batch(run, everything, epoch)[0] for epoch in range(3))

@@ -47,7 +47,7 @@ def test_other_weights_take_the_steps_of_nesterov_momentum():
 
 
 def test_muon_keeps_frozen_weights_and_learns_synthetic_digits():
-    recipe = replace(MUON, dataset="synthetic", model="quick-whitened", batch_size=100, epochs=1)
+    recipe = replace(MUON, dataset="synthetic", model="airbench-quick", batch_size=100, epochs=1)
     run = start(replace(recipe, schedule="triangular"), learner.digits(), learner.CPU)
     filters = run.network.whiten.weight.clone()
     *_, last = fit(run)

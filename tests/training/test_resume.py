@@ -17,7 +17,7 @@ RECIPE = Recipe(
     epochs=3,
     batch_size=50,
     schedule="cosine-warmup",
-    augmentation=("warp",),
+    augmentation=("affine",),
     ema_decay=0.9,
     keep="best",
 )

@@ -11,6 +11,7 @@ from support import learner
 from cnn import UserError
 from cnn.__main__ import main
 from cnn.data import datasets
+from cnn.models import checkpoints
 from cnn.training import sweep
 from cnn.training.config import Recipe
 
@@ -26,7 +27,7 @@ def test_texts_become_values_of_their_fields():
     ]
     assert sweep.parse_space(words) == {
         "learning_rate": [0.1, 0.2],
-        "augmentation": [(), ("warp", "shift")],
+        "augmentation": [(), ("affine", "translate-4")],
         "epochs": (1.0, 3.0),
         "teacher": ["../a", None],
     }
@@ -127,8 +128,11 @@ def test_a_table_that_cannot_be_written_is_an_error_before_the_work(tmp_path):
 def test_a_recipe_can_be_cross_validated_without_varying_anything(tmp_path, capsys):
     words = ["--dataset", "synthetic", "--model", "two-conv", "--batch-size", "50"]
     words += ["--epochs", "0.05", "--folds", "2", "--output", str(tmp_path / "new" / "sweep.csv")]
+    words += ["--keep-best", str(tmp_path / "best.safetensors")]
     assert main(["sweep", *words]) == 0
-    first, second, _, summary, best = capsys.readouterr().out.splitlines()
+    first, second, _, summary, best, kept = capsys.readouterr().out.splitlines()
     assert "seed 0, fold 0: " in first + second and "seed 0, fold 1: " in first + second
     assert summary.startswith("2 ") and "±" in summary
     assert best.startswith("best: python -m cnn train --dataset synthetic")
+    card = checkpoints.read_card(tmp_path / "best.safetensors")
+    assert card.config["epochs"] == 0.05 and f"{card.test_accuracy:.2%}" in kept

@@ -89,7 +89,7 @@ def test_runs_lie_over_one_another_by_step_and_by_second():
 
 
 def test_a_table_says_what_differed_and_nothing_else():
-    table = train_results.differences([_course(), _course(seed=7, augmentation=("shift",))])
+    table = train_results.differences([_course(), _course(seed=7, augmentation=("translate-4",))])
     assert "seed" in table and ">7<" in table and ">none<" in table and ">shift<" in table
     assert "batch size" not in table
     assert table.count("80.00 %") == 2
