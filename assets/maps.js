@@ -27,7 +27,7 @@ function createFigure({ name, shape: [channels, height, width] }, limit) {
   caption.firstChild.textContent = name;
   caption.lastChild.textContent = `${channels} maps of ${height} × ${width}`;
   const node = document.createElement("figure");
-  node.append(caption, canvas);
+  node.append(...(limit ? [canvas, caption] : [caption, canvas]));
   return { node, count, columns, context: canvas.getContext("2d") };
 }
 

@@ -12,8 +12,12 @@ from pathlib import Path
 
 from cnn import UserError
 from cnn.cli import arguments as common
+from cnn.files import check_writable
+from cnn.models import checkpoints
 from cnn.training import sweep
 from cnn.training.config import format_field
+from cnn.training.finalize import train
+from cnn.training.sweep import Trial
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs per combination")
     parser.add_argument("--folds", type=int, default=0, metavar="K", help="K-fold cross-validation")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time")
+    parser.add_argument(
+        "--keep-best",
+        type=Path,
+        metavar="FILE",
+        help="train the best combination once more, and save its checkpoint here",
+    )
+    common.add_force(parser)
     common.add_json(parser)
     common.add_recipe(parser)
 
@@ -42,6 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.output:
         raise UserError("There is no table to write. Name one with --output CSV.")
+    common.refuse_existing([arguments.keep_best], arguments.force)
+    if arguments.keep_best:
+        check_writable(arguments.keep_best, "checkpoint", size=1)
     for name in ("samples", "seeds", "workers"):
         count = getattr(arguments, name)
         if count is not None and count < 1:
@@ -59,8 +73,22 @@ def run(arguments: argparse.Namespace) -> int:
             common.print_json({"event": "run"} | row)
         else:
             print(f"run {number}: {_describe_run(row, list(space))}", flush=True)
-    _print_summary(arguments, sweep.summarize(trials, arguments.output), list(space))
+    lines = sweep.summarize(trials, arguments.output)
+    _print_summary(arguments, lines, list(space))
+    if arguments.keep_best and lines:
+        _keep_best(arguments, next(trial for trial in trials if trial.args() == lines[0]["recipe"]))
     return 1 if failed else 0
+
+
+def _keep_best(arguments: argparse.Namespace, trial: Trial) -> None:
+    checkpoint = train(trial.recipe)
+    checkpoints.save(arguments.keep_best, checkpoint)
+    accuracy = checkpoint.card.test_accuracy
+    if arguments.json:
+        path = str(arguments.keep_best)
+        common.print_json({"event": "best", "checkpoint": path, "test_accuracy": accuracy})
+    else:
+        print(f"test accuracy {accuracy:.2%}, saved in {arguments.keep_best}")
 
 
 def _describe_run(row: dict, params: list[str]) -> str:
@@ -84,7 +112,8 @@ def _print_summary(arguments: argparse.Namespace, lines: list[dict], params: lis
     ]
     common.print_table([*params, "runs", *metrics, "seconds"], rows)
     if lines:
-        print(f"best: python -m cnn train {lines[0]['recipe']} --output best.safetensors")
+        output = arguments.keep_best or "best.safetensors"
+        print(f"best: python -m cnn train {lines[0]['recipe']} --output {output}")
 
 
 def _mean_and_deviation(line: dict, metric: str) -> str:

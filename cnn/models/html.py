@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jinja2
 
-from cnn import files
+from cnn import UserError, files
 from cnn.data import datasets, synthetic
 from cnn.models.checkpoints import Checkpoint
 from cnn.models.web import ASSETS, to_web, worker_script
@@ -25,10 +25,15 @@ def to_html(checkpoint: Checkpoint, name: str) -> str:
     """Convert a checkpoint to a page on which its network predicts drawings, called `name` there.
 
     The page asks no server for anything: it works from a disk and without a network. A `UserError`
-    says which part of the network browsers cannot compute.
+    says which part of the network browsers cannot compute, or that it does not predict digits.
     """
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ASSETS), autoescape=True)
     dataset = datasets.get_dataset(checkpoint.card.dataset)
+    if dataset.classes != datasets.MNIST.classes:
+        raise UserError(
+            f"A page is for networks that predict digits, and {name!r} is for {dataset.title}. "
+            "Export it as ONNX."
+        )
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ASSETS), autoescape=True)
     return environment.get_template("export.html").render(
         asset=lambda file: (ASSETS / file).read_text(encoding="utf-8"),
         card=checkpoint.card,

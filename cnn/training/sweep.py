@@ -52,8 +52,11 @@ class Trial:
         """Return its first cells in the table, which identify it."""
         cells = {name: format_field(value) for name, value in self.params.items()}
         fold = {"fold": str(self.fold), "folds": str(self.folds)} if self.folds else {}
-        args = shlex.join(to_args(self.recipe))
-        return cells | {"seed": str(self.recipe.seed)} | fold | {"recipe": args}
+        return cells | {"seed": str(self.recipe.seed)} | fold | {"recipe": self.args()}
+
+    def args(self) -> str:
+        """Return the flags that train its recipe."""
+        return shlex.join(to_args(self.recipe))
 
 
 def parse_space(texts: Iterable[str]) -> dict[str, list | tuple]:
@@ -242,7 +245,7 @@ def summarize(trials: Sequence[Trial], table: Path) -> list[dict[str, Any]]:
             groups.setdefault(combination, (trial, []))[1].append(row)
     lines = []
     for trial, group in groups.values():
-        line: dict[str, Any] = {**trial.params, "recipe": shlex.join(to_args(trial.recipe))}
+        line: dict[str, Any] = {**trial.params, "recipe": trial.args()}
         line["runs"] = len(group)
         for metric in METRICS:
             values = [float(row[metric]) for row in group]

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from cnn import UserError
 from cnn.data import synthetic
 from cnn.models import checkpoints
 from cnn.models.checkpoints import BUNDLED
@@ -90,6 +91,11 @@ def test_the_foot_says_which_network_it_is(page, checkpoint):
     for text in (f"{100 * card.test_accuracy:.2f} %", f"{card.parameters:,}", card.date):
         assert text in foot
     assert card.command.split()[0] in foot
+
+
+def test_a_network_for_photos_is_an_error():
+    with pytest.raises(UserError, match="CIFAR-10"):
+        to_html(checkpoints.load_default(BUNDLED, "cifar10"), "photos")
 
 
 def test_a_name_is_text_and_not_markup(file):

@@ -227,6 +227,7 @@ def test_what_may_be_refused_waits_in_the_queue_for_gradio_shows_no_toast_elsewh
     passing_by = {event["api_name"] for event in events if not event["queue"]}
     assert passing_by == {
         "settle",
+        "show_maps",
         "look",
         "look_1",
         "copy",

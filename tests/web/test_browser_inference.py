@@ -91,7 +91,7 @@ def test_another_network_is_fetched_and_predicts(page):
     source = page.locator(".source .network").first.inner_text()
     with page.expect_response(QUESTIONS):
         page.get_by_role("combobox", name="Network").first.click()
-        page.get_by_role("option", name="mnist-tiny").click()
+        page.get_by_role("option", name="mnist-tiny-cnn").click()
     expect(page.locator(".source .network").first).not_to_have_text(source)
     page.locator("[data-inference=browser]").wait_for()
     draw(page, 5)

@@ -83,8 +83,8 @@ def test_the_networks_that_answer_are_marked_whichever_is_looked_at(models):
     page = models()
     answering = page.locator(".networks tr", has_text="answers").get_by_role("button")
     expect(answering).to_have_text([re.compile("mnist"), re.compile("cifar10")])
-    page.locator(".networks").get_by_role("button", name="mnist-tiny", exact=True).click()
-    expect(answering).to_have_text(["mnist-tiny", re.compile("cifar10")])
+    page.locator(".networks").get_by_role("button", name="mnist-tiny-cnn", exact=True).click()
+    expect(answering).to_have_text(["mnist-tiny-cnn", re.compile("cifar10")])
 
 
 def test_overfitting_is_told_beside_the_curves(models):
