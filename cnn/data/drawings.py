@@ -89,7 +89,15 @@ def digit_from_drawing(ink: np.ndarray) -> Tensor:
             for side in (rows, columns)
         ]
         return digit_from_drawing(ink[near[0], near[1]])
-    box = _resize(_normalize_stroke_width(found[rows, columns]), BOX)
+    return shape_digit(found[rows, columns])
+
+
+def shape_digit(ink: np.ndarray) -> Tensor:
+    """Bring ink to the size, pen and place of MNIST's digits.
+
+    `ink` is (H, W) float32, 0 for paper. Returns (1, 1, 28, 28) float32 in [0, 1].
+    """
+    box = _resize(_normalize_stroke_width(ink[_ink_box(ink)]), BOX)
     return torch.from_numpy(_center(box / box.max()))[None, None]
 
 

@@ -1,50 +1,53 @@
 """Split off."""
 
+import functools
+import io
 import warnings
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pillow_heif
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms, ImageOps, ImageStat
 from torch import Tensor
 
 from cnn import UserError
-from cnn.data.datasets import Dataset
-from cnn.data.drawings import digit_from_drawing
+from cnn.data.datasets import MNIST, Dataset
+from cnn.data.paper import find_digits
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 MAX_PIXELS = 40_000_000
+MAX_JPEG_PIXELS = 120_000_000  # where the decoder reduces as it reads, and holds a row at a time
+MAX_PROFILE_BYTES = 4_000_000
 MAX_SCANS = 50  # a progressive JPEG has about ten, and each visits every pixel again
 MAX_ASPECT_RATIO = 100
 DECODED_SIDE = 1024
 WHITE_LEVEL = 0.8  # that nearly all of CIFAR-10's images reach
 MAX_GAIN = 10.0
+LIGHTEST_ON_WHITE = 225  # of 255: what is lighter on average hardly shows on white
 NOTED_GAIN = 1.5
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def digit_from_photo(photo: Image.Image) -> Tensor:
-    """Read a photograph, as `open_photo` gives it, as a drawing: (1, 1, 28, 28) in [0, 1]."""
-    return digit_from_drawing(np.asarray(photo.convert("L")))
+    """Read the largest digit of a photograph that `open_photo` gave: (1, 1, 28, 28) in [0, 1].
+
+    An empty sheet gives zeros.
+    """
+    digits = find_digits(photo)
+    if not digits:
+        return torch.zeros(1, 1, MNIST.size, MNIST.size)
+    return max(digits, key=lambda digit: digit.box[3] - digit.box[1]).image
 
 
 def open_photo(path: str | Path) -> Image.Image:
-    """Open a person's picture as one would see it: upright, in RGB, on white where transparent.
+    """Open a person's image as one would see it: upright, in sRGB.
 
-    JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF; of an animation the first frame. Pictures of more
-    than 40 megapixels are refused before a pixel is decoded, and very large ones come back
-    reduced. `info` keeps only "size", (width, height) as given and upright, and "notes", a
-    tuple of phrases on what was done. Every fault is a `UserError`.
+    JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC; of an animation the first frame. What is
+    transparent lies on white, or on black where the rest is nearly white. Images of more than 40
+    megapixels (JPEGs that are not progressive: 120) are refused before a pixel is decoded, and
+    very large ones come back reduced. `info` keeps only "size", (width, height) as given and
+    upright, and "notes", a tuple of phrases on what was done. Every fault is a `UserError`.
     """
     path = Path(path)
     name = "".join(character for character in path.name if character.isprintable())[:80]
@@ -67,16 +70,18 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
         raise UserError(f"“{name}” is empty. Choose another picture.")
     file.seek(0)
     try:
+        _register_heif()
         image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError:
         raise UserError(_too_large(name, "far more than 40 million pixels")) from None
     except Exception:  # a decoder raises whatever a broken file makes it stumble over
         raise UserError(
             f"“{name}” is damaged, or not a picture of a kind that can be read here. "
-            "Save it as JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF and try again."
+            "Save it as JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC and try again."
         ) from None
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    is_reduced_when_read = image.format in ("JPEG", "MPO") and "progressive" not in image.info
+    if width * height > (MAX_JPEG_PIXELS if is_reduced_when_read else MAX_PIXELS):
         raise UserError(_too_large(name, f"{width} x {height} pixels"))
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise UserError(
@@ -110,44 +115,88 @@ def _too_large(name: str, size: str) -> str:
     return f"“{name}” has {size}. Make it smaller than 40 megapixels and try again."
 
 
+@functools.cache
+def _register_heif() -> None:
+    pillow_heif.register_heif_opener(thumbnails=False)
+
+
 def _transpose(image: Image.Image) -> Image.Image:
     size = image.size
     image.draft(None, (DECODED_SIDE, DECODED_SIDE))
     image.load()
+    profile = image.info.get("icc_profile")
     notes = []
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    if getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
         notes.append("its first frame")
-    if image.has_transparency_data:
-        notes.append("laid on white")
-    photo = _to_rgb(image)
+    photo = _to_8_bits(image)
     photo = photo.reduce(max(1, min(photo.size) // DECODED_SIDE))
-    turn = _TURNS.get(_orientation(image))
-    if turn is not None:
+    if photo.has_transparency_data:
+        photo, backdrop = _on_backdrop(photo.convert("RGBA"))
+        notes.append(f"laid on {backdrop}")
+    photo = _to_srgb(photo, profile)
+    turned = _upright(photo, image)
+    if turned is not photo:
         notes.append("turned upright")
-        photo = photo.transpose(turn)
-    if (photo.width < photo.height) != (size[0] < size[1]):
+    if (turned.width < turned.height) != (size[0] < size[1]):
         size = size[::-1]
-    photo.info = {"size": size, "notes": tuple(notes)}
-    return photo
+    turned.info = {"size": size, "notes": tuple(notes)}
+    return turned
 
 
-def _orientation(image: Image.Image) -> int | None:
+def _upright(photo: Image.Image, image: Image.Image) -> Image.Image:
     try:
-        return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # a broken note on how the camera was held spoils no picture
-        return None
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a broken note on how the camera was held spoils no image
+        return photo
+    if orientation not in range(2, 9):
+        return photo
+    photo.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(photo)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        return _from_deep_grey(np.array(image, np.float32)).convert("RGB")
-    if image.has_transparency_data:
-        seen = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(seen, mask=seen.getchannel("A"))
-        return white
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Reduce 16 and 32 bits per channel to 8; a transparent grey becomes an alpha channel."""
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode == "1":
+        return image.convert("L")
+    if not image.mode.startswith("I;16") and image.mode not in ("I", "F"):
+        return image.convert("RGBA") if image.has_transparency_data else image
+    deep = np.array(image, np.float32)
+    is_16_bits = image.mode.startswith("I;16")
+    grey = _grey(deep / 256) if is_16_bits else _from_deep_grey(deep)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(((deep != transparent) * 255).astype(np.uint8)))
+    return grey
+
+
+def _grey(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(values.astype(np.uint8))
+
+
+def _on_backdrop(image: Image.Image) -> tuple[Image.Image, str]:
+    """Lay an RGBA image on white, or on black where what is opaque would not show on white."""
+    alpha = image.getchannel("A")
+    opaque = alpha.point(lambda value: 255 * (value >= 128))
+    seen = ImageStat.Stat(image.convert("L"), opaque)
+    is_light = seen.count[0] and seen.mean[0] > LIGHTEST_ON_WHITE
+    backdrop = "black" if is_light and opaque.getextrema()[0] == 0 else "white"
+    laid = Image.new("RGB", image.size, backdrop)
+    laid.paste(image, mask=alpha)
+    return laid, backdrop
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert to sRGB by the image's color profile, where it has a sound one of its mode."""
+    if profile and len(profile) <= MAX_PROFILE_BYTES and image.mode in ("RGB", "CMYK", "L"):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "sRGB" not in ImageCms.getProfileDescription(source):
+                target = ImageCms.createProfile("sRGB")
+                return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        except Exception:  # a broken profile, or that of another mode, spoils no image
+            pass
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -156,7 +205,7 @@ def _from_deep_grey(grey: np.ndarray) -> Image.Image:
     grey = np.nan_to_num(grey, nan=0, posinf=0, neginf=0)
     brightest = grey.max()
     white = next((level for level in (1, 255, 65535) if brightest <= level), brightest)
-    return Image.fromarray((grey.clip(0) * (255 / white)).round().astype(np.uint8))
+    return _grey((grey.clip(0) * (255 / white)).round())
 
 
 def square_from_photo(photo: Image.Image, dataset: Dataset, whole: bool = False) -> Tensor:

@@ -1,0 +1,99 @@
+"""Digits are found on photographed sheets, and on nothing else."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from cnn import UserError
+from cnn.data.paper import find_digits
+
+SEVEN = [(10, 10), (60, 10), (30, 90)]
+PAPER, INK, TABLE = (225, 224, 220), (40, 40, 60), (60, 50, 45)
+
+
+def sheet(width=600, height=500, color=PAPER):
+    return Image.new("RGB", (width, height), color)
+
+
+def write(image, left=200, top=120, scale=2.5, color=INK, width=14):
+    points = [(left + x * scale, top + y * scale) for x, y in SEVEN]
+    ImageDraw.Draw(image).line(points, fill=color, width=width, joint="curve")
+    return image
+
+
+def boxes(image):
+    return [digit.box for digit in find_digits(image)]
+
+
+def is_at(box, left=225, top=145, right=350, bottom=345):
+    return np.abs(np.subtract(box, (left, top, right, bottom))).max() < 20
+
+
+def test_a_digit_lies_in_its_box_and_has_the_shape_of_mnist():
+    (digit,) = find_digits(write(sheet()))
+    assert is_at(digit.box)
+    assert digit.image.shape == (1, 1, 28, 28)
+    assert 0.9 < digit.image.max() <= 1
+
+
+@pytest.mark.parametrize("rim", [6, 20, 60, 180])
+def test_a_table_around_the_sheet_is_no_ink(rim):
+    table = sheet(600 + 2 * rim, 500 + 2 * rim, TABLE)
+    table.paste(write(sheet()), (rim, rim))
+    (box,) = boxes(table)
+    assert is_at(np.subtract(box, rim))
+    table.paste(sheet(), (rim, rim))
+    assert boxes(table) == []
+
+
+@pytest.mark.parametrize("darker", [0.3, 0.5])
+def test_the_edge_of_a_shadow_is_no_ink(darker):
+    light = np.where(np.arange(600) < 290, 1, 1 - darker)[None, :, None]
+    for bare, count in ((sheet(), 0), (write(sheet()), 1)):
+        assert len(boxes(Image.fromarray((np.array(bare) * light).astype(np.uint8)))) == count
+
+
+def test_rules_and_a_printed_box_are_no_ink():
+    image = sheet()
+    draw = ImageDraw.Draw(image)
+    for y in range(20, 500, 40):
+        draw.line([(0, y), (600, y)], fill=(175, 190, 215), width=2)
+    assert boxes(image) == []
+    draw.rectangle([150, 90, 450, 400], outline=(60, 60, 60), width=4)
+    (box,) = boxes(write(image))
+    assert is_at(box)
+
+
+def test_several_digits_come_line_by_line_from_left_to_right():
+    image = sheet(900, 600)
+    places = [(left, top) for top in (40, 330) for left in (40, 280, 520)]
+    for left, top in reversed(places):
+        write(image, left, top, 1.6)
+    found = boxes(image)
+    assert len(found) == 6
+    for box, (left, top) in zip(found, places, strict=True):
+        assert box[:2] == pytest.approx((left + 16, top + 16), abs=20)
+
+
+def test_a_neighbor_s_ink_at_the_edge_is_left_out():
+    (box,) = boxes(write(write(sheet()), left=-100))
+    assert is_at(box)
+
+
+@pytest.mark.parametrize(
+    ("paper", "ink"),
+    [((30, 40, 35), (225, 225, 220)), ((90, 160, 90), (215, 95, 95)), (PAPER, (185, 185, 185))],
+    ids=["chalk", "same lightness", "pencil"],
+)
+def test_ink_of_any_color_is_found(paper, ink):
+    (box,) = boxes(write(sheet(color=paper), color=ink))
+    assert is_at(box)
+
+
+def test_a_page_of_text_is_refused():
+    image = sheet(900, 900)
+    for left in range(20, 860, 120):
+        for top in range(20, 860, 120):
+            write(image, left, top, 0.7, width=6)
+    with pytest.raises(UserError, match="Crop one digit"):
+        find_digits(image)
