@@ -17,7 +17,9 @@ from PIL.Image import Image
 from cnn import UserError
 from cnn.cli import arguments as common
 from cnn.data import datasets
-from cnn.data.photos import digit_from_photo, open_photo, views_from_photo
+from cnn.data.datasets import Dataset
+from cnn.data.paper import find_digits
+from cnn.data.photos import open_photo, views_from_photo
 from cnn.evaluation import prediction
 from cnn.evaluation.prediction import Prediction
 from cnn.interpret import attribution
@@ -101,10 +103,38 @@ def _predict(
     networks: Networks,
     registry: ModelRegistry,
 ) -> None:
+    """Predict a photograph, or each digit of a sheet from left to right."""
     card = next(iter(networks.values())).card
     dataset = datasets.get_dataset(card.dataset)
-    is_drawn = dataset.input == "strokes"
-    image = digit_from_photo(photo) if is_drawn else views_from_photo(photo, dataset)
+    if dataset.input == "strokes":
+        images = _digits(photo, dataset)
+    else:
+        images = [views_from_photo(photo, dataset)]
+    for number, image in enumerate(images, 1):
+        own_name = name if len(images) == 1 else f"{name}-{number}"
+        _predict_one(arguments, path, own_name, image, networks, registry)
+
+
+def _digits(photo: Image, dataset: Dataset) -> list[torch.Tensor]:
+    """Return the digits of a sheet; for an empty sheet, or a page of text, an empty image."""
+    try:
+        images = [digit.image for digit in find_digits(photo)]
+    except UserError as error:
+        print(error, file=sys.stderr)
+        images = []
+    return images or [torch.zeros(1, dataset.channels, dataset.size, dataset.size)]
+
+
+def _predict_one(
+    arguments: argparse.Namespace,
+    path: Path,
+    name: str,
+    image: torch.Tensor,
+    networks: Networks,
+    registry: ModelRegistry,
+) -> None:
+    card = next(iter(networks.values())).card
+    dataset = datasets.get_dataset(card.dataset)
     result = _ensemble([prediction.predict(network, image) for network in networks.values()])
     if arguments.figures:
         figures = _figures(next(iter(networks.values())), registry, image, result)
