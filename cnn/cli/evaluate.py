@@ -103,7 +103,7 @@ def _metrics(single: Tensor, averaged: Tensor, labels: Tensor, card: ModelCard) 
         "accuracy": measured.accuracy,
         "accuracy_tta": None if card.tta == "none" else metrics.accuracy(averaged, labels),
         "loss": measured.loss,
-        "accuracy_per_class": dict(zip(card.classes, measured.per_class, strict=True)),
+        "accuracy_per_class": dict(zip(card.classes, measured.recall, strict=True)),
     }
 
 

@@ -20,7 +20,7 @@ class Metrics:
 
     accuracy: float
     loss: float
-    per_class: tuple[float, ...]
+    recall: tuple[float, ...]
     ece: float
 
 
@@ -32,7 +32,7 @@ def compute_metrics(logits: Tensor, labels: Tensor, temperature: float = 1.0) ->
     return Metrics(
         accuracy=accuracy(scaled, labels),
         loss=functional.cross_entropy(scaled, labels).item(),
-        per_class=recall(counts),
+        recall=recall(counts),
         ece=expected_calibration_error(scaled.softmax(1), labels),
     )
 

@@ -85,6 +85,8 @@ def compare_models(
     networks: Mapping[str, Checkpoint], image: Tensor
 ) -> dict[str, tuple[float, ...]]:
     """Return the probabilities of several networks for one image by name, and their mean."""
-    predictions = {name: predict(network, image).probabilities for name, network in networks.items()}
+    predictions = {
+        name: predict(network, image).probabilities for name, network in networks.items()
+    }
     columns = zip(*predictions.values(), strict=True)
     return predictions | {ENSEMBLE: tuple(sum(column) / len(predictions) for column in columns)}

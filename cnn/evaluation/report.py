@@ -50,7 +50,7 @@ class EvaluationReport:
         return (self.predictions == self.labels).float().mean().item()
 
     @property
-    def per_class(self) -> tuple[float, ...]:
+    def recall(self) -> tuple[float, ...]:
         """The recall of each class: the fraction of its images that is predicted correctly."""
         return metrics.recall(self.confusion)
 
@@ -101,9 +101,7 @@ def evaluate(
     return EvaluationReport(card.classes, *found, split.images)
 
 
-def summarize_predictions(
-    logits: Tensor, labels: Tensor, temperature: float
-) -> TestSetPredictions:
+def summarize_predictions(logits: Tensor, labels: Tensor, temperature: float) -> TestSetPredictions:
     """Reduce logits (N, classes) to what a checkpoint keeps of the test set."""
     confidence, classes = (logits / temperature).softmax(1).max(1)
     return TestSetPredictions(labels, classes, confidence)
@@ -140,7 +138,9 @@ def evaluate_for_card(
         "ood_threshold": metrics.energy_score(validation_logits).quantile(OOD_FPR).item(),
         "ood_fitted_on": f"{len(validation):,} validation images",
         "ood_auroc": {
-            kind: metrics.auroc(in_dist, metrics.energy_score(inference.logits(network, images, tta)))
+            kind: metrics.auroc(
+                in_dist, metrics.energy_score(inference.logits(network, images, tta))
+            )
             for kind, images in ood_images(dataset).items()
         },
     }

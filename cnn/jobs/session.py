@@ -181,7 +181,7 @@ class TrainingSession:
         return TrainingResult(
             checkpoint,
             report.confusion,
-            report.per_class,
+            report.recall,
             mistakes,
             self._summary(),
         )

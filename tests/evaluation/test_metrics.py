@@ -12,39 +12,39 @@ from cnn.evaluation import inference, metrics
 from cnn.models import architectures
 
 
-def _sure(guesses: list[int], classes: int = 3) -> torch.Tensor:
+def _certain(predictions: list[int], classes: int = 3) -> torch.Tensor:
     """Logits that leave no doubt about each guess."""
-    return nn.functional.one_hot(torch.tensor(guesses), classes).float() * 100
+    return nn.functional.one_hot(torch.tensor(predictions), classes).float() * 100
 
 
-def test_accuracy_is_the_share_that_is_right_and_so_for_each_class():
-    measures = metrics.compute_metrics(_sure([0, 0, 1, 2, 2, 2]), torch.tensor([0, 1, 1, 2, 2, 0]))
-    assert measures.accuracy == pytest.approx(4 / 6)
-    assert measures.per_class == pytest.approx((1 / 2, 1 / 2, 1))
+def test_accuracy_and_recall_are_fractions_of_correct_predictions():
+    result = metrics.compute_metrics(_certain([0, 0, 1, 2, 2, 2]), torch.tensor([0, 1, 1, 2, 2, 0]))
+    assert result.accuracy == pytest.approx(4 / 6)
+    assert result.recall == pytest.approx((1 / 2, 1 / 2, 1))
 
 
-def test_knowing_nothing_costs_the_logarithm_of_the_number_of_classes():
-    measures = metrics.compute_metrics(torch.zeros(4, 10), torch.tensor([0, 1, 2, 3]))
-    assert measures.loss == pytest.approx(math.log(10))
+def test_uniform_predictions_have_the_loss_log_of_the_number_of_classes():
+    result = metrics.compute_metrics(torch.zeros(4, 10), torch.tensor([0, 1, 2, 3]))
+    assert result.loss == pytest.approx(math.log(10))
 
 
-def test_the_loss_is_the_mean_over_the_pictures():
-    answers = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.5, 0.5]]).log()
-    measures = metrics.compute_metrics(answers, torch.tensor([0, 0, 1]))
-    assert measures.loss == pytest.approx(-(math.log(0.8) + math.log(0.4) + math.log(0.5)) / 3)
+def test_the_loss_is_the_mean_over_the_images():
+    logits = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.5, 0.5]]).log()
+    result = metrics.compute_metrics(logits, torch.tensor([0, 0, 1]))
+    assert result.loss == pytest.approx(-(math.log(0.8) + math.log(0.4) + math.log(0.5)) / 3)
 
 
 def test_a_temperature_changes_the_loss_and_never_the_accuracy():
-    answers = torch.randn(50, 10, generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(50, 10, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(50) % 10
-    plain, warm = (metrics.compute_metrics(answers, labels, t) for t in (1.0, 3.0))
+    plain, warm = (metrics.compute_metrics(logits, labels, t) for t in (1.0, 3.0))
     assert warm.accuracy == plain.accuracy
-    assert warm.loss == pytest.approx(metrics.compute_metrics(answers / 3, labels).loss)
+    assert warm.loss == pytest.approx(metrics.compute_metrics(logits / 3, labels).loss)
     assert warm.loss != pytest.approx(plain.loss)
 
 
 def test_the_calibration_error_of_a_case_made_by_hand():
-    """Four answers of 0.9, of which half are right, and four of 0.6, all right.
+    """Four logits of 0.9, of which half are right, and four of 0.6, all right.
 
     The gaps are 0.4 and 0.4, each with half the weight.
     """
@@ -60,7 +60,7 @@ def test_too_much_and_too_little_confidence_in_one_step_cancel():
 
 
 def test_being_sure_and_right_is_perfectly_calibrated_and_sure_and_wrong_not_at_all():
-    probabilities = _sure([0, 1, 2]).softmax(1)
+    probabilities = _certain([0, 1, 2]).softmax(1)
     assert metrics.expected_calibration_error(probabilities, torch.tensor([0, 1, 2])) == 0
     assert metrics.expected_calibration_error(probabilities, torch.tensor([1, 2, 0])) == 1
 
@@ -76,12 +76,12 @@ def test_the_temperature_recovers_a_known_scaling(scaling):
 
 
 def test_a_temperature_is_found_where_every_answer_is_right():
-    assert 0.1 <= metrics.fit_temperature(_sure([0, 1, 2]), torch.tensor([0, 1, 2])) <= 10
+    assert 0.1 <= metrics.fit_temperature(_certain([0, 1, 2]), torch.tensor([0, 1, 2])) <= 10
 
 
-def test_where_a_mirror_image_means_the_same_there_are_six_views():
+def test_flip_and_translate_make_six_views():
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    views = inference.tta_views(images, CIFAR10)
+    views = inference.tta_views(images, "flip+translate")
     assert len(views) == 6
     assert torch.equal(views[0], images)
     assert torch.equal(views[1][..., 1:, 1:], images[..., :-1, :-1])
@@ -91,22 +91,22 @@ def test_where_a_mirror_image_means_the_same_there_are_six_views():
         assert torch.equal(view.flip(-1), mirror)
 
 
-def test_a_digit_is_looked_at_only_as_it_is():
+def test_digits_have_a_single_view():
     images = torch.rand(2, 1, 28, 28)
-    (only,) = inference.tta_views(images, MNIST)
+    (only,) = inference.tta_views(images, inference.tta_mode(MNIST))
     assert torch.equal(only, images)
 
 
-def test_averaging_makes_a_picture_and_its_mirror_image_the_same():
+def test_tta_averages_the_logits_of_the_views():
     torch.manual_seed(0)
     network = architectures.build("two-conv", CIFAR10)
     images = torch.rand(3, 3, 32, 32)
     averaged, mirrored = (
-        inference.logits(network, kind, averaged_over=CIFAR10) for kind in (images, images.flip(-1))
+        inference.logits(network, kind, "flip+translate") for kind in (images, images.flip(-1))
     )
     plain = inference.logits(network, images)
     assert not torch.allclose(plain, averaged, atol=1e-4)
-    views = inference.tta_views(images, CIFAR10)
+    views = inference.tta_views(images, "flip+translate")
     expected = torch.stack([inference.logits(network, view) for view in views]).mean(0)
     assert torch.allclose(averaged, expected, atol=1e-5)
     assert averaged.shape == mirrored.shape
@@ -117,8 +117,8 @@ def test_bytes_and_shares_of_the_same_picture_are_answered_alike():
     network = architectures.build("two-conv", MNIST)
     images = torch.randint(0, 256, (4, 1, 28, 28)).byte()
     before = images.clone()
-    answers = inference.logits(network, images)
-    assert torch.allclose(answers, inference.logits(network, images.float() / 255), atol=1e-5)
+    logits = inference.logits(network, images)
+    assert torch.allclose(logits, inference.logits(network, images.float() / 255), atol=1e-5)
     assert torch.equal(images, before)
 
 
@@ -126,9 +126,9 @@ def test_more_pictures_than_a_batch_are_answered_in_their_order():
     torch.manual_seed(0)
     network = architectures.build("two-conv", MNIST)
     images = torch.randint(0, 256, (inference.BATCH + 3, 1, 28, 28)).byte()
-    answers = inference.logits(network, images)
-    assert answers.shape == (inference.BATCH + 3, 10)
-    assert torch.allclose(answers[-2:], inference.logits(network, images[-2:]), atol=1e-4)
+    logits = inference.logits(network, images)
+    assert logits.shape == (inference.BATCH + 3, 10)
+    assert torch.allclose(logits[-2:], inference.logits(network, images[-2:]), atol=1e-4)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -141,20 +141,22 @@ def test_asking_a_network_leaves_no_unit_out_and_leaves_its_mode(training):
     assert network.training is training
 
 
-def test_the_quick_answer_is_about_the_exact_one_and_in_full_numbers():
+def test_bfloat16_logits_are_near_the_exact_ones_and_float32():
     torch.manual_seed(0)
     network = architectures.build("two-conv", MNIST)
     images = torch.rand(20, 1, 28, 28)
-    exact, quick = (inference.logits(network, images, quick=way) for way in (False, True))
+    exact, quick = (
+        inference.logits(network, images, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
+    )
     assert quick.dtype == exact.dtype == torch.float32
     assert torch.allclose(exact, quick, atol=0.02)
 
 
-def test_large_logits_speak_of_a_familiar_picture():
-    answers = torch.tensor([[9.0, 0.0], [1.0, 0.0]])
-    known, strange = metrics.energy_score(answers).tolist()
-    assert known > strange
-    assert strange == pytest.approx(math.log(math.e + 1))
+def test_large_logits_have_a_high_energy_score():
+    logits = torch.tensor([[9.0, 0.0], [1.0, 0.0]])
+    known, ood = metrics.energy_score(logits).tolist()
+    assert known > ood
+    assert ood == pytest.approx(math.log(math.e + 1))
 
 
 def test_pictures_become_shares_with_their_colours_last_in_memory():
@@ -166,11 +168,11 @@ def test_pictures_become_shares_with_their_colours_last_in_memory():
 
 def test_a_score_is_worth_what_counting_all_pairs_says():
     generator = torch.Generator().manual_seed(0)
-    familiar = torch.randint(2, 8, (40,), generator=generator).float()
-    strange = torch.randint(0, 6, (30,), generator=generator).float()
-    pairs = familiar.unsqueeze(1) - strange
+    in_dist = torch.randint(2, 8, (40,), generator=generator).float()
+    ood = torch.randint(0, 6, (30,), generator=generator).float()
+    pairs = in_dist.unsqueeze(1) - ood
     counted = ((pairs > 0).double() + (pairs == 0).double() / 2).mean().item()
-    assert metrics.auroc(familiar, strange) == pytest.approx(counted)
+    assert metrics.auroc(in_dist, ood) == pytest.approx(counted)
 
 
 def test_scores_that_never_mix_are_worth_one_and_equal_ones_a_half():

@@ -1,4 +1,4 @@
-"""What is said of one picture: ten shares that add up, in a fixed order, and how far to trust."""
+"""Predictions for one image: ten probabilities in a fixed order, and the verdict."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from cnn.evaluation import inference, prediction
 from cnn.evaluation.prediction import Prediction
 from cnn.models import architectures
 
-ABC = Prediction(("a", "b", "c"), (0.2, 0.5, 0.3), "unsure")
+ABC = Prediction(("a", "b", "c"), (0.2, 0.5, 0.3), "uncertain")
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +22,15 @@ def checkpoint():
 
 @pytest.fixture(scope="module")
 def photographer(checkpoint):
-    """An untaught network for photographs, which finds nothing unfamiliar."""
+    """An untrained network for photographs that finds nothing out of distribution."""
     torch.manual_seed(0)
     card = replace(
         checkpoint.card,
         dataset="cifar10",
         model="two-conv",
         classes=datasets.CIFAR10.classes,
-        threshold=-1e9,
+        tta="flip",
+        ood_threshold=-1e9,
     )
     network = architectures.build("two-conv", datasets.CIFAR10).eval().requires_grad_(False)
     return checkpoint._replace(network=network, card=card)
@@ -40,28 +41,28 @@ def _digits(count: int = 50):
         yield image.unsqueeze(0).float() / 255, label.item()
 
 
-def test_classes_are_ranked_by_their_share():
+def test_classes_are_ranked_by_their_probability():
     assert ABC.ranked == [("b", 0.5), ("c", 0.3), ("a", 0.2)]
     assert (ABC.label, ABC.probability) == ("b", 0.5)
 
 
-def test_shares_add_up_to_one_and_stand_in_the_data_sets_order(checkpoint):
+def test_probabilities_add_up_to_one_in_the_data_sets_order(checkpoint):
     for image, _ in _digits():
-        answer = prediction.predict(checkpoint, image)
-        assert answer.classes == datasets.DIGITS
-        assert sum(answer.probabilities) == pytest.approx(1, abs=1e-5)
-        assert all(0 <= share <= 1 for share in answer.probabilities)
-        assert answer.label == answer.classes[answer.probabilities.index(max(answer.probabilities))]
+        result = prediction.predict(checkpoint, image)
+        assert result.classes == datasets.DIGITS
+        assert sum(result.probabilities) == pytest.approx(1, abs=1e-5)
+        assert all(0 <= probability <= 1 for probability in result.probabilities)
+        assert result.label == result.classes[result.probabilities.index(max(result.probabilities))]
 
 
-def test_a_taught_network_reads_digits_it_has_not_seen(checkpoint):
-    right = [
+def test_a_trained_network_reads_unseen_digits(checkpoint):
+    correct = [
         prediction.predict(checkpoint, image).label == str(label) for image, label in _digits(200)
     ]
-    assert sum(right) >= 190
+    assert sum(correct) >= 190
 
 
-def test_shares_are_those_of_the_cards_temperature(checkpoint):
+def test_probabilities_use_the_cards_temperature(checkpoint):
     image, _ = next(_digits())
     warm = checkpoint._replace(card=replace(checkpoint.card, temperature=5.0))
     logits = inference.logits(checkpoint.network, image)[0]
@@ -70,39 +71,41 @@ def test_shares_are_those_of_the_cards_temperature(checkpoint):
     )
 
 
-def test_of_an_empty_picture_nothing_is_said(checkpoint):
-    answer = prediction.predict(checkpoint, torch.zeros(1, 1, 28, 28))
-    assert answer.verdict == "empty"
-    assert answer.probabilities == (0.1,) * 10
+def test_a_blank_drawing_gets_equal_probabilities(checkpoint):
+    result = prediction.predict(checkpoint, torch.zeros(1, 1, 28, 28))
+    assert result.verdict == "blank"
+    assert result.probabilities == (0.1,) * 10
 
 
-def test_a_black_photograph_is_not_empty(photographer):
-    assert prediction.predict(photographer, torch.zeros(1, 3, 32, 32)).verdict != "empty"
+def test_a_black_photograph_is_not_blank(photographer):
+    assert prediction.predict(photographer, torch.zeros(1, 3, 32, 32)).verdict != "blank"
 
 
-@pytest.mark.parametrize(("temperature", "verdict"), [(0.01, "sure"), (100.0, "unsure")])
-def test_sure_is_a_matter_of_the_calibrated_share(checkpoint, temperature, verdict):
-    card = replace(checkpoint.card, temperature=temperature, threshold=-1e9)
+@pytest.mark.parametrize(("temperature", "verdict"), [(0.01, "confident"), (100.0, "uncertain")])
+def test_the_verdict_depends_on_the_calibrated_probability(checkpoint, temperature, verdict):
+    card = replace(checkpoint.card, temperature=temperature, ood_threshold=-1e9)
     image, _ = next(_digits())
     assert prediction.predict(checkpoint._replace(card=card), image).verdict == verdict
 
 
-def test_what_lies_below_the_cards_threshold_is_unfamiliar(checkpoint):
-    card = replace(checkpoint.card, threshold=1e9)
+def test_a_score_below_the_cards_threshold_is_out_of_distribution(checkpoint):
+    card = replace(checkpoint.card, ood_threshold=1e9)
     image, _ = next(_digits())
-    assert prediction.predict(checkpoint._replace(card=card), image).verdict == "unfamiliar"
+    assert (
+        prediction.predict(checkpoint._replace(card=card), image).verdict == "out_of_distribution"
+    )
 
 
-def test_few_digits_are_thought_unfamiliar(checkpoint):
-    strange = [prediction.predict(checkpoint, image).verdict for image, _ in _digits(200)]
-    assert strange.count("unfamiliar") <= 30
-    assert strange.count("sure") >= 150
+def test_few_digits_count_as_out_of_distribution(checkpoint):
+    verdicts = [prediction.predict(checkpoint, image).verdict for image, _ in _digits(200)]
+    assert verdicts.count("out_of_distribution") <= 30
+    assert verdicts.count("confident") >= 150
 
 
-def test_a_photograph_and_its_mirror_image_get_the_same_answer(photographer):
+def test_a_photograph_and_its_mirror_image_get_the_same_prediction(photographer):
     photo = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     one, other = (
-        prediction.predict(photographer, look).probabilities for look in (photo, photo.flip(-1))
+        prediction.predict(photographer, view).probabilities for view in (photo, photo.flip(-1))
     )
     assert one == pytest.approx(other, abs=1e-5)
 
@@ -110,33 +113,33 @@ def test_a_photograph_and_its_mirror_image_get_the_same_answer(photographer):
 def test_several_views_are_averaged_whatever_their_order(photographer):
     photo = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     one, other = (
-        prediction.predict(photographer, look).probabilities for look in (photo, photo.flip(0))
+        prediction.predict(photographer, view).probabilities for view in (photo, photo.flip(0))
     )
     assert one == pytest.approx(other, abs=1e-5)
     assert one != pytest.approx(prediction.predict(photographer, photo[:1]).probabilities)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 28, 28), (1, 1, 32, 32), (1, 28, 28), (28, 28)], ids=str)
-def test_a_picture_that_does_not_fit_says_which_does(checkpoint, shape):
+def test_an_image_of_another_shape_is_an_error_that_names_the_right_one(checkpoint, shape):
     with pytest.raises(UserError) as caught:
         prediction.predict(checkpoint, torch.ones(shape))
     assert str(shape) in str(caught.value)
     assert "(views, 1, 28, 28)" in str(caught.value)
 
 
-def test_opinions_are_every_networks_shares_and_last_their_mean(checkpoint):
+def test_comparing_models_gives_their_probabilities_and_the_mean(checkpoint):
     image = learner.digits().test.images[:1] / 255
     hot = checkpoint._replace(card=replace(checkpoint.card, temperature=5.0))
-    found = prediction.compare_models({"cold": checkpoint, "hot": hot}, image)
-    assert list(found) == ["cold", "hot", prediction.ENSEMBLE]
-    assert found["cold"] == prediction.predict(checkpoint, image).probabilities
+    predictions = prediction.compare_models({"cold": checkpoint, "hot": hot}, image)
+    assert list(predictions) == ["cold", "hot", prediction.ENSEMBLE]
+    assert predictions["cold"] == prediction.predict(checkpoint, image).probabilities
     for mean, one, other in zip(
-        found[prediction.ENSEMBLE], found["cold"], found["hot"], strict=True
+        predictions[prediction.ENSEMBLE], predictions["cold"], predictions["hot"], strict=True
     ):
         assert mean == pytest.approx((one + other) / 2)
 
 
 def test_logits_become_the_probabilities_by_temperature_and_softmax(checkpoint):
     image = learner.digits().test.images[:1] / 255
-    shares = (prediction.logits(checkpoint, image) / checkpoint.card.temperature).softmax(0)
-    assert prediction.predict(checkpoint, image).probabilities == tuple(shares.tolist())
+    expected = (prediction.logits(checkpoint, image) / checkpoint.card.temperature).softmax(0)
+    assert prediction.predict(checkpoint, image).probabilities == tuple(expected.tolist())

@@ -118,9 +118,9 @@ def _nine(checkpoint: Checkpoint, stage: str, number: float, progress: Callable)
     if name is None:
         return None
     found = top_activations(checkpoint, name, progress)
-    chosen = min(max(int(number or 0), 0), len(found.pictures) - 1)
-    images = probe_images(checkpoint).images[found.pictures[chosen]]
-    places = found.places[chosen].tolist()
+    chosen = min(max(int(number or 0), 0), len(found.images) - 1)
+    images = probe_images(checkpoint).images[found.images[chosen]]
+    places = found.positions[chosen].tolist()
     side = images.shape[3]
     return charts.strip(
         images, [receptive_field(checkpoint.network, name, side, *place) for place in places]
