@@ -8,9 +8,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from cnn import UserError
 from cnn.data.datasets import CIFAR10, MNIST
@@ -149,6 +150,57 @@ def test_a_large_photo_comes_back_reduced_but_remembers_its_size(tmp_path, endin
     photo = open_photo(tmp_path / f"a.{ending}")
     assert photo.size == (1800, 1200)
     assert photo.info["size"] == (3600, 2400)
+
+
+def test_heic_is_read(tmp_path):
+    heif = pillow_heif.from_pillow(scene())
+    heif.save(tmp_path / "a.heic", quality=95)
+    photo = open_photo(tmp_path / "a.heic")
+    assert pixels(photo)[15, 20] == pytest.approx([250, 0, 0], abs=12)
+    assert photo.info == {"size": (90, 60), "notes": ()}
+
+
+def test_a_panorama_is_read_unless_it_is_progressive(tmp_path):
+    large = Image.new("L", (12_000, 4000))
+    large.save(tmp_path / "a.jpg")
+    large.save(tmp_path / "b.jpg", progressive=True)
+    assert open_photo(tmp_path / "a.jpg").info["size"] == (12_000, 4000)
+    with pytest.raises(UserError, match="12000 x 4000"):
+        open_photo(tmp_path / "b.jpg")
+
+
+def test_a_broken_color_profile_spoils_no_photo(tmp_path):
+    scene().save(tmp_path / "a.png", icc_profile=b"broken" * 40)
+    assert (pixels(open_photo(tmp_path / "a.png")) == pixels(scene())).all()
+
+
+def test_colors_of_another_profile_become_srgb(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile.replace("sRGB".encode("utf-16-be"), "Test".encode("utf-16-be"))
+    profile = profile.replace(b"rXYZ", b"swap").replace(b"gXYZ", b"rXYZ").replace(b"swap", b"gXYZ")
+    scene().save(tmp_path / "a.png", icc_profile=profile)
+    photo = pixels(open_photo(tmp_path / "a.png"))
+    assert photo[15, 20] == pytest.approx(
+        [0, 250, 0], abs=8
+    )  # red, where red and green are swapped
+
+
+def test_white_on_transparent_lies_on_black(tmp_path):
+    image = Image.new("RGBA", (40, 40), (255, 255, 255, 0))
+    image.paste((255, 255, 255, 255), (10, 10, 20, 30))
+    image.save(tmp_path / "a.png")
+    photo = open_photo(tmp_path / "a.png")
+    assert pixels(photo)[0, 0].max() == 0
+    assert photo.info["notes"] == ("laid on black",)
+
+
+def test_a_transparent_grey_of_sixteen_bits_is_transparent(tmp_path):
+    deep = np.full((8, 8), 30_000, np.uint16)
+    deep[:4] = 1000
+    Image.fromarray(deep).save(tmp_path / "a.png", transparency=1000)
+    photo = open_photo(tmp_path / "a.png")
+    assert (pixels(photo)[0, 0] == 255).all()
+    assert (pixels(photo)[7, 7] == 117).all()
 
 
 def encoded(ending="png"):
