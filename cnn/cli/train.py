@@ -2,7 +2,7 @@
 
 examples:
   python -m cnn train --preset cifar10-78 --output photos.safetensors --plot curves.png
-  python -m cnn train --model two-conv --epochs 3 --augmentation warp+shift --output two.safetensors
+  python -m cnn train --model two-conv --epochs 3 --augmentation affine --output two.safetensors
 """
 
 import argparse

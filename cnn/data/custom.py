@@ -16,7 +16,9 @@ LARGEST = 64  # pixels a side; larger images are scaled down
 TEST_EVERY = 6  # images, where a folder has no test images of its own
 MAX_CLASSES = 256
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-AUGMENTATIONS = ("flip", "shift", "nudge", "cutout", "warp", "elastic")
+AUGMENTATIONS = (
+    *("alternating-flip", "translate-4", "translate-2", "cutout", "affine", "elastic"),
+)
 
 
 class _Content(NamedTuple):
@@ -51,7 +53,7 @@ def register_dataset(path: str | Path) -> Dataset:
         std=tuple(pixels.std(1).clamp(min=1e-3).tolist()),
         input="photo",
         flip_invariant=False,
-        augmentations=AUGMENTATIONS + (("color",) if channels == 3 else ()),
+        augmentations=AUGMENTATIONS + (("color-jitter",) if channels == 3 else ()),
         ood=(),
         train_size=len(train),
         archives=(),

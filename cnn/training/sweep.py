@@ -62,7 +62,7 @@ class Trial:
 def parse_space(texts: Iterable[str]) -> dict[str, list | tuple]:
     """Parse "field=value,value" to a list of choices and "field=low..high" to a range.
 
-    Names within a value are joined by a plus: "augmentation=warp,warp+thickness". Only numbers
+    Names within a value are joined by a plus: "augmentation=affine,affine+elastic". Only numbers
     have ranges.
     """
     space: dict[str, list | tuple] = {}

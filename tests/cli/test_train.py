@@ -48,7 +48,7 @@ def test_the_modes_of_files_follow_the_umask(tmp_path):
 
 
 def test_a_run_is_resumed_from_its_state_and_ends_with_the_same_weights(tmp_path, monkeypatch):
-    words = ["train", *SHORT_RUN[:-1], "3", "--augmentation", "warp"]
+    words = ["train", *SHORT_RUN[:-1], "3", "--augmentation", "affine"]
     state = ["--state", tmp_path / "state"]
     lines(*words, *state, "--output", tmp_path / "whole.safetensors")
     monkeypatch.setattr("cnn.cli.train.save_state", _save_only_the_first_epoch)

@@ -21,13 +21,13 @@ BASE = Recipe(dataset="synthetic", model="two-conv", epochs=0.01, batch_size=50)
 def test_texts_become_values_of_their_fields():
     words = [
         "learning-rate=0.1,0.2",
-        "augmentation=,warp+shift",
+        "augmentation=,affine+translate-2",
         "epochs=1..3",
         "teacher=../a,none",
     ]
     assert sweep.parse_space(words) == {
         "learning_rate": [0.1, 0.2],
-        "augmentation": [(), ("affine", "translate-4")],
+        "augmentation": [(), ("affine", "translate-2")],
         "epochs": (1.0, 3.0),
         "teacher": ["../a", None],
     }
