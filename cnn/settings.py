@@ -30,8 +30,21 @@ def train_seconds() -> float:
 
 
 def rate_limit() -> float:
-    """Return the requests per second that one address may send: `CNN_RATE_LIMIT`, else 100."""
-    return _positive("CNN_RATE_LIMIT", 100)
+    """Return the requests per second of one session: `CNN_RATE_LIMIT`, else 50.
+
+    One address may send twenty times as many, so that a class behind one is served.
+    """
+    return _positive("CNN_RATE_LIMIT", 50)
+
+
+def allowed_hosts() -> set[str]:
+    """Return names of this server besides localhost: `CNN_ALLOWED_HOSTS`, by commas."""
+    return {name.lower() for name in _names("CNN_ALLOWED_HOSTS")}
+
+
+def gradio_internals() -> bool:
+    """Return whether undocumented parts of Gradio are used: `CNN_GRADIO_INTERNALS`, 1 or 0."""
+    return os.environ.get("CNN_GRADIO_INTERNALS", "1") != "0"
 
 
 def browser_inference() -> bool:

@@ -16,7 +16,8 @@ class TrainingJob:
     its metrics come first. Otherwise `init` is a checkpoint to start from, if any. `examples`
     are images to train on besides the data set's. `metrics` holds a row per report and split:
     step, seconds, split ("train" or "validation"), loss, accuracy and learning_rate. `result` is
-    set at the end. `name` is what the trained network is called.
+    set at the end. `name` is what the trained network is called. `owner` and `address` say whose
+    job it is, for the queue's limits.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class TrainingJob:
         self.examples = examples
         self.metrics: list[dict] = list(parent.metrics) if parent else []
         self.result: TrainingResult | None = None
-        self.running = self.stop_requested = False
+        self.running = self.stop_requested = self.cancelled = False
+        self.owner: str | None = None
+        self.address: str | None = None
         self.seconds_left = 0.0
         last = self.metrics[-1] if self.metrics else {"step": 0, "seconds": 0.0}
         self._first_step, self._first_second = last["step"], last["seconds"]
@@ -41,6 +44,10 @@ class TrainingJob:
     def stop(self) -> None:
         """Request that the run ends after the current step and keeps what was learned."""
         self.stop_requested = True
+
+    def cancel(self) -> None:
+        """Request that the job ends at once and keeps nothing."""
+        self.cancelled = True
 
     def record(self, snapshot: Snapshot) -> None:
         """Add a snapshot's figures to the metrics."""

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 
 import torch
@@ -12,11 +13,13 @@ from cnn.data import datasets
 from cnn.jobs.job import TrainingJob
 from cnn.jobs.messages import Benchmark, Cancel, Estimate, Stop, Train
 from cnn.jobs.session import Snapshot, TrainingSession
-from cnn.jobs.worker import WorkerProcess
+from cnn.jobs.worker import WorkerDiedError, WorkerProcess
 from cnn.training.config import Recipe
 from cnn.training.state import Progress
 
 MAX_QUEUED = 10
+MAX_BENCHMARKS = 3  # of a recipe whose worker died, which may have been another's fault
+CANCELLED = "This run was cancelled, as its page was closed."
 QUEUE_POLL_SECONDS = 1.0  # each poll costs the page some milliseconds
 DEFAULT_ESTIMATE = 20.0  # seconds, of a run that was never benchmarked
 
@@ -24,6 +27,7 @@ DEFAULT_ESTIMATE = 20.0  # seconds, of a run that was never benchmarked
 class JobQueue:
     """Runs up to `max_running` jobs at once, in order of arrival; `MAX_QUEUED` more may wait.
 
+    An owner has one job at a time, and one address at most half of all places.
     Jobs run in worker processes, or through `remote`, where the host lends a shared GPU: a
     function of (recipe, init) that yields snapshots. `estimates` holds the training time of
     recipes on this machine in seconds, infinite for those that cannot run.
@@ -34,27 +38,34 @@ class JobQueue:
         self._max_running, self._remote = max_running, remote
         self._jobs: list[TrainingJob] = []  # running ones first
         self._idle: list[WorkerProcess] = []
+        self._deaths: Counter[Recipe] = Counter()
         self._benchmark = threading.Thread()
         self._lock = threading.Condition()  # notified when a job leaves
 
     def stream(self, job: TrainingJob) -> Iterator[Snapshot | None]:
         """Wait for a slot, then yield the job's snapshots; None while there is nothing new.
 
-        Close the iterator to cancel: the slot is free within a second. A full queue and whatever
-        ended the run early are a `UserError`.
+        Close the iterator to cancel, or call `job.cancel`: the slot is free within a second. A
+        full queue and whatever ended the run early are a `UserError`.
         """
         with self._enqueued(job):
             while self.position(job):
                 if job.stop_requested:
                     raise UserError("You have left the queue. Press Start to join it again.")
+                if job.cancelled:
+                    raise UserError(CANCELLED)
                 with self._lock:
                     self._lock.wait(QUEUE_POLL_SECONDS)
                 yield None
-            for snapshot in self._run_remotely(job) if self._remote else self._run_locally(job):
-                if snapshot:
-                    job.record(snapshot)
-                    self._update_estimate(job.recipe, snapshot.progress)
-                yield snapshot
+            run = self._run_remotely(job) if self._remote else self._run_locally(job)
+            with contextlib.closing(run) as snapshots:
+                for snapshot in snapshots:
+                    if job.cancelled:
+                        raise UserError(CANCELLED)
+                    if snapshot:
+                        job.record(snapshot)
+                        self._update_estimate(job.recipe, snapshot.progress)
+                    yield snapshot
 
     def position(self, job: TrainingJob) -> int:
         """Return how many jobs go first: 0 for a running one."""
@@ -95,6 +106,10 @@ class JobQueue:
                         self.estimates[recipe] = reply.seconds
                     elif len(self._jobs) > 1:  # a job is more urgent
                         worker.send(Cancel())
+            except WorkerDiedError:
+                self._deaths[recipe] += 1
+                if self._deaths[recipe] >= MAX_BENCHMARKS:
+                    self.estimates[recipe] = math.inf
             except UserError:
                 self.estimates[recipe] = math.inf
 
@@ -135,6 +150,7 @@ class JobQueue:
         with self._lock:
             if len(self._jobs) >= self._max_running + MAX_QUEUED:
                 raise UserError("Too many jobs are waiting. Come back in a few minutes.")
+            self._check_share(job)
             self._jobs.append(job)
         job.seconds_left = min(
             self.estimates.get(job.recipe, DEFAULT_ESTIMATE), settings.train_seconds()
@@ -147,6 +163,16 @@ class JobQueue:
             with self._lock:
                 self._jobs.remove(job)
                 self._lock.notify_all()
+
+    def _check_share(self, job: TrainingJob) -> None:
+        """Refuse an owner's second job, and more than half of the places to one address."""
+        if job.owner and any(other.owner == job.owner for other in self._jobs):
+            raise UserError("You have a training run already. Stop it, or wait for its end.")
+        most = max(1, (self._max_running + MAX_QUEUED) // 2)
+        if job.address and sum(other.address == job.address for other in self._jobs) >= most:
+            raise UserError(
+                "Too many jobs of your network are waiting. Come back in a few minutes."
+            )
 
     @contextlib.contextmanager
     def _worker(self) -> Iterator[WorkerProcess]:

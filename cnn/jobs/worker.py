@@ -10,13 +10,16 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from cnn import UserError, hardware
+from cnn import UserError, hardware, settings
 from cnn.data import datasets
 from cnn.jobs.messages import Benchmark, Cancel, Done, Estimate, Failure, Stop, Task, Train
 from cnn.jobs.session import Snapshot, TrainingSession, estimate_seconds
@@ -25,6 +28,8 @@ from cnn.models.checkpoints import Checkpoint
 from cnn.training.config import Recipe
 
 POLL_SECONDS = 0.25  # between two looks at a silent worker
+SILENCE_SECONDS = 10.0  # beyond a run's time limit, until a silent worker is killed
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 CANCEL_TIMEOUT = 0.5  # seconds in which a cancelled worker has to stop before it is killed
 NICENESS = 10  # of 19: a tenth of a processor that the page uses fully
 OUT_OF_MEMORY = (
@@ -35,7 +40,15 @@ WORKER_DIED = (
     "The system has ended this run, most likely for lack of memory. Choose a smaller batch size "
     "or a smaller network."
 )
+WORKER_SILENT = (
+    "This run took too long for a single step and has been ended. Choose a smaller batch size or "
+    "a smaller network."
+)
 INTERNAL_ERROR = "This run has ended with an internal error. Choose other settings, or start again."
+
+
+class WorkerDiedError(UserError):
+    """The worker was ended from outside or has been silent for too long."""
 
 
 class WorkerProcess:
@@ -46,8 +59,10 @@ class WorkerProcess:
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         context.set_forkserver_preload([__name__])
         self._connection, other_end = context.Pipe()
-        self._process = context.Process(target=worker_main, args=(other_end,), daemon=True)
-        self._process.start()
+        try:
+            self._process = _start(context, other_end)
+        except OSError:  # the fork server or its socket is gone
+            self._process = _start(multiprocessing.get_context("spawn"), other_end)
         other_end.close()
         self._busy = False
 
@@ -66,8 +81,15 @@ class WorkerProcess:
         """
         self.send(task)
         self._busy = True
+        limit = settings.train_seconds() + SILENCE_SECONDS
+        last_reply = time.monotonic()
         while self._busy:
             reply = self._receive(POLL_SECONDS)
+            if reply is not None:
+                last_reply = time.monotonic()
+            elif time.monotonic() - last_reply > limit:
+                self.kill()
+                raise WorkerDiedError(WORKER_SILENT)
             if isinstance(reply, Failure):
                 raise UserError(reply.message)
             if not isinstance(reply, Done):
@@ -78,7 +100,7 @@ class WorkerProcess:
             reply = _receive(self._connection) if self._connection.poll(seconds) else None
         except (EOFError, OSError):
             self.kill()
-            raise UserError(WORKER_DIED) from None
+            raise WorkerDiedError(WORKER_DIED) from None
         self._busy = self._busy and not isinstance(reply, Done)
         return reply
 
@@ -109,6 +131,7 @@ def train_remotely(recipe: Recipe, init: Checkpoint | None) -> Iterator[Snapshot
 def worker_main(connection: Connection) -> None:
     """Run one task after another until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     _lower_priority()
     _cap_memory()
     with contextlib.suppress(UserError):
@@ -168,6 +191,32 @@ def _preload(connection: Connection) -> None:
 
 def _no_download(_: float) -> None:
     raise UserError("Nothing is downloaded before a run needs it.")
+
+
+def _start(context: BaseContext, connection: Connection) -> BaseProcess:
+    process = context.Process(target=worker_main, args=(connection,), daemon=True)
+    process.start()
+    return process
+
+
+def _end_with_parent() -> None:
+    """End this process when the client's process ends, even in the middle of a long step.
+
+    A thread watches for it. On Linux the system kills a fork server's child besides; a child of
+    the client itself would be killed with the thread that started it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:  # called by a test
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        if os.getppid() != parent.pid:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _lower_priority() -> None:

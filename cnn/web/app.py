@@ -1,22 +1,28 @@
-"""The whole page: its tabs put together, and shown."""
+"""Puts the page together, serves it and launches it."""
 
 import gc
+import ipaddress
 import os
+import socket
+import sys
 import tempfile
 from pathlib import Path
 
 import gradio as gr
 import torch
 
+from cnn import UserError, settings
+from cnn.models import custom
 from cnn.models.checkpoints import BUNDLED
-from cnn.web import components, permalink, session
+from cnn.web import components, permalink, session, theme
+from cnn.web import subject as subjects
 from cnn.web.server import cleanup, gradio_internals, logs, middleware
+from cnn.web.server.presence import Presence
 from cnn.web.tabs import draw, inside, models, photo, probabilities, train
 
 LAUNCH = {
-    "theme": components.THEME,
-    "head": f"<style>{components.asset('page.css')}</style>"  # gradio rewrites what `css` is given
-    f"<script>{components.asset('page.js')}</script>",
+    "theme": theme.THEME,
+    "head": components.head(),
     "favicon_path": components.ASSETS / "mark.svg",
     "footer_links": ["api"],
     "max_file_size": "10mb",
@@ -24,60 +30,103 @@ LAUNCH = {
     "show_error": False,
     "run_history": False,
     "enable_monitoring": False,
-    "state_session_capacity": 1000,
+    "state_session_capacity": gradio_internals.MAX_SESSIONS,
 }
 
 HOST = {
     "GRADIO_TEMP_DIR": str(Path(tempfile.gettempdir()) / "cnn-playground"),
-    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",  # else all events are counted anew at each one
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000",  # else all events are counted at each one
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",
 }
 SPACE = {"FORWARDED_ALLOW_IPS": middleware.TRUSTED_PROXIES}
 
 
 def page(folder: Path = BUNDLED) -> gr.Blocks:
-    """The whole page, answering with the default networks of a folder of checkpoints."""
+    """Build the whole page, predicting with the networks of a folder of checkpoints."""
     with gr.Blocks(
         title="CNN Playground",
         analytics_enabled=False,
         delete_cache=(cleanup.INTERVAL, cleanup.MAX_AGE),
     ) as blocks:
-        with gr.Row(elem_classes="door"):
+        with gr.Row(elem_classes="masthead"):
             components.header()
-            share = permalink.button()
-        subject = gr.State(components.initial_example())
-        here = session.state(folder)
-        with gr.Tabs() as tabs:
-            draw.tab(here, subject)
-            photo.tab(here, subject)
-            probabilities.tab(here, subject)
-            inside.tab(here, subject)
-            models.tab(here, subject)
-            train.tab(here, tabs)
-        permalink.connect(share, tabs, here, subject)
+            link = permalink.button()
+        subject = gr.State(subjects.initial_subject())
+        visitor = session.state(folder)
+        with gr.Column(elem_classes="page-grid"):
+            with gr.Column(elem_classes="dock"):
+                components.input_switch()
+                pad = draw.dock(visitor, subject)
+                photo.dock(visitor, subject)
+            with gr.Tabs() as tabs:
+                draw.tab(visitor, pad)
+                photo.tab()
+                probabilities.tab(visitor, subject)
+                inside.tab(visitor, subject)
+                train.tab(visitor, tabs)
+                models.tab(visitor, subject)
+        permalink.connect(link, tabs, visitor, subject)
         components.footer()
     return blocks.queue(max_size=300, default_concurrency_limit=2)
 
 
-def serve(folder: Path = BUNDLED, **given) -> gr.Blocks:
-    """Build the page and serve it behind the gate; `given` goes to `launch`."""
+def serve(folder: Path = BUNDLED, **options) -> gr.Blocks:
+    """Build the page and serve it behind the middleware; `options` go to `launch`."""
+    custom.load_from_settings()
     blocks = page(folder)
-    gc.freeze()  # 460,000 objects of the page: to look through them stopped everybody for 0.8 s
-    gc.collect()  # now the next one is due when there is as much of the visitors' to look through
-    behind = middleware.app_kwargs(folder)
-    behind["lifespan"] = lambda host: cleanup.cleanup_lifespan(
-        blocks, gradio_internals.Sessions.of(host, blocks).forget
+    gc.freeze()  # 460,000 objects of the page: looking through them stopped everybody for 0.8 s
+    gc.collect()  # the next one is due when visitors have as many
+    presence = Presence()
+    app_kwargs = middleware.app_kwargs(folder, blocks, presence, _allowed_hosts(options))
+    app_kwargs["lifespan"] = lambda host: cleanup.cleanup_lifespan(
+        blocks, gradio_internals.Housekeeping(host, blocks, presence).run
     )
     train.prepare()
-    blocks.launch(**LAUNCH, app_kwargs=behind, **given)
+    blocks.launch(**LAUNCH, app_kwargs=app_kwargs, **options)
     return blocks
 
 
-def show() -> None:
-    """Serve the page as its host has set it up, until the program is ended."""
-    for name, value in (HOST | SPACE if "SPACE_ID" in os.environ else HOST).items():
+def _allowed_hosts(options: dict) -> set[str] | None:
+    """Return the names that a page on a loopback address may have; None elsewhere."""
+    server = options.get("server_name") or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    if settings.on_space() or not _is_loopback(server):
+        return None
+    return settings.allowed_hosts()
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def check_port() -> None:
+    """Raise a `UserError` if the port is taken; Gradio would silently use another."""
+    name = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    try:
+        port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+        family = socket.AF_INET6 if ":" in name else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((name, port))
+    except (OSError, ValueError, OverflowError):
+        port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+        raise UserError(
+            f"Port {port} of {name} cannot be used: another program may have it. "
+            "Set GRADIO_SERVER_PORT to a free one."
+        ) from None
+
+
+def main() -> None:
+    """Serve the page as the environment configures it, until the program is ended."""
+    for name, value in (HOST | SPACE if settings.on_space() else HOST).items():
         os.environ.setdefault(name, value)
     logs.configure()
-    cleanup.limit_malloc_arenas()
-    torch.set_num_threads(1)  # a picture is too small to share; the cores are for the visitors
-    serve()
+    try:
+        check_port()
+        cleanup.limit_malloc_arenas()
+        torch.set_num_threads(1)  # an image is too small to share; the cores are for the visitors
+        serve(server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,6 +1,7 @@
-"""Who is here: the networks that a visitor has chosen and made, apart from everybody else's."""
+"""Visitors' sessions: the networks that each visitor has chosen, trained and uploaded."""
 
 import secrets
+from collections import Counter
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -10,122 +11,183 @@ from cnn import UserError
 from cnn.data import datasets
 from cnn.jobs.job import TrainingJob
 from cnn.models.checkpoints import Checkpoint, ModelRegistry
+from cnn.web.server import gradio_internals
 
 MAX_OWN = 6
 MAX_OWN_TOTAL = 100  # networks of all visitors, each of up to 10 MB
-MAX_RUNS = 4
+MAX_JOBS = 4
 
 
 class SessionRegistry:
-    """All visits that are not forgotten, by their tokens, and their own networks, oldest first."""
+    """Finds sessions by their tokens, and limits how many networks visitors keep in all."""
 
     def __init__(self):
-        self.visits: WeakValueDictionary[str, VisitorSession] = WeakValueDictionary()
-        self._networks: list[tuple[str, str]] = []
+        self._sessions: WeakValueDictionary[str, VisitorSession] = WeakValueDictionary()
+        self._networks: list[tuple[str, str]] = []  # (token, name), oldest first
 
-    def kept(self, visit: "VisitorSession", name: str) -> None:
-        """Note a visit's new network; where there are too many of all visits the oldest goes."""
-        self._networks = [one for one in self._networks if one != (visit.token, name)]
-        self._networks.append((visit.token, name))
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def get(self, token: object) -> "VisitorSession | None":
+        """Return the session with that token, if there is one."""
+        return self._sessions.get(token) if isinstance(token, str) else None
+
+    def add(self, session: "VisitorSession") -> None:
+        """Register a session for as long as somebody else refers to it."""
+        self._sessions[session.token] = session
+
+    def touch(self, session: "VisitorSession", name: str) -> None:
+        """Note that a session has a new network, and discard one if there are too many.
+
+        That of a visitor who has left goes first, then one of the address that has most.
+        """
+        entry = (session.token, name)
+        networks = [other for other in self._networks if other != entry] + [entry]
+        self._networks = [(token, own) for token, own in networks if token in self._sessions]
         while len(self._networks) > MAX_OWN_TOTAL:
-            token, oldest = self._networks.pop(0)
-            if token in self.visits:
-                self.visits[token].discard(oldest)
+            holders = Counter(self._holder(token) for token, _ in self._networks)
+            token, oldest = min(
+                self._networks,
+                key=lambda entry: (
+                    self._sessions[entry[0]].present,
+                    -holders[self._holder(entry[0])],
+                ),
+            )
+            self._networks.remove((token, oldest))
+            self._sessions[token].discard(oldest)
+
+    def _holder(self, token: str) -> str:
+        return self._sessions[token].address or token
 
 
 class VisitorSession:
-    """One stay on the page: the shipped networks, and those of the visitor.
+    """What one visitor has: the bundled networks, those of their own, and their training jobs.
 
-    Gradio gives each session a copy of a State's first value, so a copy is a new visit. It is
-    forgotten with its session. `token` is what only the visitor's own browser knows. `course` is
-    the lesson that was begun last, `courses` are the last that came to an end.
+    `token` is a secret between the server and this visitor's browser. `training_job` is the job
+    started last, `jobs` are the last `MAX_JOBS` finished ones. `present` says whether the page is
+    open in a browser, `address` from where; the server updates both every few seconds.
     """
 
-    def __init__(self, shipped: ModelRegistry, here: "SessionRegistry | None" = None):
-        self.shipped = shipped
+    def __init__(self, bundled: ModelRegistry, registry: SessionRegistry | None = None):
+        self.bundled = bundled
         self.token = secrets.token_urlsafe()
-        self._here = here or SessionRegistry()
-        self._here.visits[self.token] = self
-        self.course: TrainingJob | None = None
-        self.courses: list[TrainingJob] = []
+        self.present = False
+        self.address: str | None = None
+        self.training_job: TrainingJob | None = None
+        self.jobs: list[TrainingJob] = []
         self._own: dict[str, Checkpoint] = {}
         self._chosen: dict[tuple[str, ...], str] = {}
+        self._registry = registry or SessionRegistry()
+        self._registry.add(self)
 
     def __deepcopy__(self, _) -> "VisitorSession":
-        return VisitorSession(self.shipped, self._here)
+        """Return the session itself: Gradio copies a State's first value, even one just made."""
+        return self
 
-    def of(self, token: object) -> "VisitorSession":
-        """The visit with that token; this one where there is none."""
-        return self._here.visits.get(token, self) if isinstance(token, str) else self
+    def open(self) -> "VisitorSession":
+        """Return a new session with the same bundled networks and registry."""
+        return VisitorSession(self.bundled, self._registry)
+
+    def by_token(self, token: object) -> "VisitorSession":
+        """Return the session with that token; this one if there is none."""
+        return self._registry.get(token) or self
 
     def names(self, dataset: str) -> list[str]:
-        """The networks for a data set, by its name: the default one first, one's own last."""
+        """Return the names of the networks for a data set: default first, the visitor's last."""
         classes = datasets.get_dataset(dataset).classes
-        own = (name for name, one in self._own.items() if one.card.classes == classes)
-        return [*self.shipped.names(dataset), *own]
+        own = (name for name, network in self._own.items() if network.card.classes == classes)
+        return [*self.bundled.names(dataset), *own]
 
     def chosen(self, dataset: str) -> str:
-        """The name of the network that answers for a data set."""
+        """Return the name of the network that predicts for a data set."""
         names = self.names(dataset)
         chosen = self._chosen.get(datasets.get_dataset(dataset).classes)
         return chosen if chosen in names else names[0]
 
     def checkpoint(self, dataset: str) -> Checkpoint:
-        """The network that answers for a data set."""
-        return self.named(self.chosen(dataset))
+        """Return the network that predicts for a data set."""
+        return self.get(self.chosen(dataset))
 
-    def named(self, name: str) -> Checkpoint:
-        """The network of that name, or a `UserError` that lists the names there are."""
-        return self._own.get(name) or self.shipped.named(name)
+    def get(self, name: str) -> Checkpoint:
+        """Return the network of that name, or raise a `UserError` that lists the names."""
+        return self._own.get(name) or self.bundled.get(name)
 
     def all(self, dataset: str) -> dict[str, Checkpoint]:
-        """All networks for a data set by their names, as in `names`."""
-        return {name: self.named(name) for name in self.names(dataset)}
+        """Return all networks for a data set by name, in the order of `names`."""
+        return {name: self.get(name) for name in self.names(dataset)}
 
     def choose(self, name: str) -> None:
-        """Let the network of that name answer in every tab for the classes that it knows."""
-        self._chosen[self.named(name).card.classes] = name
+        """Let the network of that name predict in every tab for the classes that it knows."""
+        self._chosen[self.get(name).card.classes] = name
+
+    def own_name(self, stem: str) -> str:
+        """Return a free name for an uploaded network, never that of a trained one."""
+        reserved = {f"mine ({dataset.title})" for dataset in datasets.DATASETS.values()}
+        taken = {*self._own, *self.bundled, *reserved}
+        name, number = f"mine ({stem})", 1
+        while name in taken:
+            number += 1
+            name = f"mine ({stem} {number})"
+        return name
 
     def keep(self, name: str, checkpoint: Checkpoint) -> None:
         """Add a network of the visitor's own, in place of one of that name or of the oldest."""
-        if name in self.shipped:
-            raise UserError(f"{name!r} is the name of a network of ours. Give yours another one.")
+        if name in self.bundled:
+            raise UserError(f"{name!r} is the name of a bundled network. Choose another name.")
         self._own.pop(name, None)
         self._own[name] = checkpoint
         while len(self._own) > MAX_OWN:
             self.discard(next(iter(self._own)))
-        self._here.kept(self, name)
+        self._registry.touch(self, name)
 
     def discard(self, name: str) -> None:
-        """Forget a network of the visitor's own; the default one answers where it did."""
+        """Remove a network of the visitor's own; the default one predicts where it did."""
         self._own.pop(name, None)
-        for course in self.courses:
-            if course.name == name:
-                course.drop_weights()
+        for job in self.jobs:
+            if job.name == name:
+                job.drop_weights()
 
-    def finish(self, course: TrainingJob) -> None:
-        """Keep the network of a course that has come to its end, and the course for comparing."""
-        self.discard(course.name)
-        self.keep(course.name, course.result.checkpoint)
-        self.courses = [*self.courses, course][-MAX_RUNS:]
+    def start(self, job: TrainingJob) -> None:
+        """Make this the session's training job; a session has one at a time."""
+        if self.training_job and self.training_job.running:
+            raise UserError("You have a training run already. Stop it, or wait for its end.")
+        job.owner, job.address = self.token, self.address
+        self.training_job = job
 
-    def last(self) -> TrainingJob:
-        """The course that has ended last, with its network."""
-        if not self.courses or not self.courses[-1].outcome.checkpoint.network:
-            raise UserError("There is no network of yours to go on with. Press Start first.")
-        return self.courses[-1]
+    def finish(self, job: TrainingJob) -> None:
+        """Keep the network of a finished job, and the job to compare it with others."""
+        self.discard(job.name)
+        self.keep(job.name, job.result.checkpoint)
+        self.jobs = [*self.jobs, job][-MAX_JOBS:]
+
+    def last_job(self) -> TrainingJob:
+        """Return the job that has finished last, which still has its network."""
+        if not self.jobs or not self.jobs[-1].result.checkpoint.network:
+            raise UserError("There is no network of yours to continue. Press Start first.")
+        return self.jobs[-1]
+
+    def leave(self) -> None:
+        """Cancel the training job: nobody watches it any more."""
+        if self.training_job and self.training_job.running:
+            self.training_job.cancel()
 
 
 def state(folder: Path) -> gr.State:
-    """Holds each session's `Visit`; its `value` is nobody's, and sees what everybody sees."""
-    return gr.State(VisitorSession(ModelRegistry(folder)))
+    """Return a State with one `VisitorSession` per browser session.
+
+    Its `template` is the session that the page is built with; it only has bundled networks.
+    """
+    template = VisitorSession(ModelRegistry(folder))
+    state = gradio_internals.session_state(lambda: template.open())
+    state.template = template
+    return state
 
 
-def chooser(visit: VisitorSession, dataset: str) -> gr.Dropdown:
-    """The choice of the network that answers, to be filled by `choices` when a tab is opened."""
+def chooser(session: VisitorSession, dataset: str) -> gr.Dropdown:
+    """Return the dropdown of the network that predicts; `choices` fills it for a visitor."""
     return gr.Dropdown(
-        visit.names(dataset),
-        value=visit.chosen(dataset),
+        session.names(dataset),
+        value=session.chosen(dataset),
         label="Network",
         container=False,
         elem_classes="chooser",
@@ -133,6 +195,6 @@ def chooser(visit: VisitorSession, dataset: str) -> gr.Dropdown:
     )
 
 
-def choices(visit: VisitorSession, dataset: str) -> dict:
-    """What a `chooser` must show for this visitor now."""
-    return gr.update(choices=visit.names(dataset), value=visit.chosen(dataset))
+def choices(session: VisitorSession, dataset: str) -> dict:
+    """Return the update of a `chooser` for this visitor."""
+    return gr.update(choices=session.names(dataset), value=session.chosen(dataset))

@@ -1,22 +1,65 @@
-"""Gradio's sessions: what each visitor's page holds, begun quickly and forgotten in time."""
+"""Everything that the page uses of Gradio and uvicorn without their documenting it.
 
+`CNN_GRADIO_INTERNALS=0` runs the page without any of it. It then works, but is slower and less
+protected, by what each function names. tests/web/test_gradio_internals.py fails where a new
+version of Gradio has changed one of them.
+"""
+
+import math
+import time
+from collections.abc import Callable
 from datetime import datetime
 from types import SimpleNamespace
 
+import gradio as gr
 from fastapi import FastAPI
 from gradio import Blocks
 from gradio.state_holder import SessionState, StateHolder
 
-VISIT_TTL = 20  # seconds
-AWAY_TTL = 15 * 60
+from cnn import settings
+from cnn.web.server.presence import Presence
+
+MAX_SESSIONS = 1_000
+MAX_SESSIONS_PER_ADDRESS = 150  # of those that never held a stream
+ONE_OFF_TTL = 20  # seconds, of a session that keeps nothing
+NO_BROWSER_TTL = 3 * 60  # of a session that never held a stream
+AWAY_TTL = 15 * 60  # after the page was closed
 SESSION_TTL = 24 * 60 * 60
+LISTENER_SECONDS = 10.0  # until a training job that nobody watches ends
+UNREAD_SECONDS = 60.0  # until an answer that nobody reads is dropped
+MAX_UNREAD = 200  # sessions with unread answers
+HEAD_SECONDS = 15.0  # for a request's headers to arrive
+
+
+def session_state(create: Callable[[], object]) -> gr.State:
+    """Return a State whose first value in each session is what `create` returns.
+
+    Gradio calls `create` at the first use and once more by an event when the page loads. Gain:
+    without this the second object replaces the first, whose token the pad may have by then.
+    """
+    state = gr.State(create)
+    if settings.gradio_internals():
+        state.load_event_to_attach = None
+    return state
+
+
+def count_events(page: Blocks, session: str) -> int:
+    """Return how many events of a session have not been read to their end.
+
+    Gain: one session cannot fill the queue (300) or the memory (1.3 MB per answer). Without: 0.
+    """
+    return len(page._queue.pending_event_ids_session.get(session, ())) if _enabled() else 0
+
+
+def _enabled() -> bool:
+    return settings.gradio_internals()
 
 
 class _Session(SessionState):
-    """A session that keeps no description of its page, which gradio's links alone would need.
+    """A session that keeps no description of its page, which only Gradio's deep links need.
 
-    To describe the page costs 16 ms for each visitor who comes, and parts of it at each answer,
-    while all others wait.
+    Gain: describing the page costs 16 ms of the event loop per visitor, and parts of it at each
+    answer.
     """
 
     def __init__(self, page: Blocks):
@@ -25,28 +68,154 @@ class _Session(SessionState):
 
 
 class Sessions(StateHolder):
-    """Gradio's sessions, light ones."""
+    """Gradio's sessions: quickly begun, expired within minutes, visitors on the page last.
+
+    Gain: without it 1,000 made-up sessions evict those of all visitors, and each is kept until
+    then.
+    """
+
+    presence: Presence
 
     @classmethod
-    def of(cls, host: FastAPI, page: Blocks) -> "Sessions":
-        """Those that a host holds of a page from now on."""
+    def install(cls, host: FastAPI, page: Blocks, presence: Presence) -> "Sessions":
+        """Let a server keep the sessions of a page here from now on."""
         host.state_holder = sessions = cls()
+        sessions.presence = presence
         sessions.set_blocks(page)
+        sessions.capacity = math.inf  # Gradio would evict the least recently used
         return sessions
 
     def __getitem__(self, session: str) -> SessionState:
         if session not in self.session_data:
+            self._make_room(session)
             self.session_data[session] = _Session(self.blocks)
         return super().__getitem__(session)
 
-    def forget(self, now: datetime) -> None:
-        """Drop those of visitors who have left, and of programs that asked a single question.
+    def _make_room(self, session: str) -> None:
+        """Evict sessions without a browser first, and those of an address that has too many."""
+        address = self.presence.address(session)
+        same = [
+            other
+            for other in self.session_data
+            if not self.presence.had_stream(other) and self.presence.address(other) == address
+        ]
+        if len(same) >= MAX_SESSIONS_PER_ADDRESS:
+            self._forget(same[0])
+        if len(self.session_data) >= MAX_SESSIONS:
+            self._forget(min(self.session_data, key=self._worth))
 
-        Gradio keeps ten thousand of them, and for ever.
+    def _worth(self, session: str) -> tuple:
+        open_, had_stream = self.presence.is_open(session), self.presence.had_stream(session)
+        return open_, had_stream, self.time_last_used.get(session, datetime.min)
+
+    def _forget(self, session: str) -> None:
+        self.delete_state(session)
+        self.session_data.pop(session, None)
+        self.time_last_used.pop(session, None)
+
+    def expire(self, now: datetime) -> None:
+        """Forget sessions that are over, and tell the others whether their page is open.
+
+        A heartbeat that was interrupted and has come back counts as if it never ended.
         """
         for session, state in list(self.session_data.items()):
-            most = AWAY_TTL if state.is_closed else SESSION_TTL if state.state_data else VISIT_TTL
-            if (now - self.time_last_used.get(session, now)).total_seconds() > most:
-                self.delete_state(session)
-                self.session_data.pop(session, None)
-                self.time_last_used.pop(session, None)
+            is_open = self.presence.is_open(session)
+            state.is_closed = not is_open and self.presence.had_stream(session)
+            self._tell(session, state, is_open)
+            if is_open:
+                limit = SESSION_TTL
+            elif not state.state_data:
+                limit = ONE_OFF_TTL
+            else:
+                limit = AWAY_TTL if self.presence.had_stream(session) else NO_BROWSER_TTL
+            idle = (now - self.time_last_used.get(session, now)).total_seconds()
+            if not is_open:
+                idle = min(idle, self.presence.absent_seconds(session) or idle)
+            if idle > limit:
+                self._forget(session)
+
+    def _tell(self, session: str, state: SessionState, is_open: bool) -> None:
+        absent = self.presence.absent_seconds(session)
+        for value in list(state.state_data.values()):
+            if hasattr(value, "leave"):
+                value.present, value.address = is_open, self.presence.address(session)
+                if absent > LISTENER_SECONDS:
+                    value.leave()
+
+
+class UnreadAnswers:
+    """Drops answers that nobody has begun to read within `UNREAD_SECONDS`.
+
+    Gain: 250 calls whose answers nobody fetches otherwise keep 320 MB until 2,000 sessions are
+    exceeded.
+    """
+
+    def __init__(self, page: Blocks):
+        self._queue = page._queue
+        self._seen: dict[str, tuple[object, float]] = {}  # the oldest message, and since when
+
+    async def drop(self, now: float) -> None:
+        """Drop what is due at `now`, in seconds of `time.monotonic`."""
+        pending = self._queue.pending_messages_per_session
+        seen = {}
+        for session, messages in list(pending.items()):
+            if messages.empty():
+                events = self._queue.pending_event_ids_session.get(session)
+                if not events and not messages._getters:
+                    pending.pop(session, None)
+                    self._queue.pending_event_ids_session.pop(session, None)
+                continue
+            oldest, since = messages._queue[0], now
+            if session in self._seen and self._seen[session][0] is oldest:
+                since = self._seen[session][1]
+            seen[session] = (oldest, since)
+        by_age = sorted(seen, key=lambda session: seen[session][1])
+        due = [session for session in by_age if now - seen[session][1] > UNREAD_SECONDS]
+        for session in dict.fromkeys([*due, *by_age[: max(0, len(by_age) - MAX_UNREAD)]]):
+            await self._queue.clean_events(session_hash=session)
+            pending.pop(session, None)
+            self._queue.pending_event_ids_session.pop(session, None)
+            seen.pop(session, None)
+        self._seen = seen
+
+
+class SlowConnections:
+    """Closes connections on which no complete request head arrives within `HEAD_SECONDS`.
+
+    Gain: uvicorn waits for a head for ever; each such connection holds a file descriptor.
+    """
+
+    def __init__(self):
+        self._waiting: dict[object, tuple[object, float]] = {}
+
+    def close(self, page: Blocks, now: float) -> None:
+        """Close what is due at `now`, in seconds of `time.monotonic`."""
+        state = getattr(getattr(page, "server", None), "server_state", None)
+        waiting = {}
+        for connection in list(state.connections if state else ()):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                continue
+            last, since = self._waiting.get(connection, (None, now))
+            since = since if connection in self._waiting and last is cycle else now
+            if now - since > HEAD_SECONDS:
+                connection.transport.close()
+            else:
+                waiting[connection] = (cycle, since)
+        self._waiting = waiting
+
+
+class Housekeeping:
+    """All that is to be done every few seconds inside Gradio, for a page that is served."""
+
+    def __init__(self, host: FastAPI, page: Blocks, presence: Presence):
+        self._page = page
+        self._sessions = Sessions.install(host, page, presence) if _enabled() else None
+        self._unread, self._slow = UnreadAnswers(page), SlowConnections()
+
+    async def run(self) -> None:
+        """Expire sessions, answers and connections."""
+        if self._sessions:
+            self._sessions.expire(datetime.now())
+            await self._unread.drop(time.monotonic())
+            self._slow.close(self._page, time.monotonic())

@@ -1,4 +1,4 @@
-"""The log: lines that only the program writes, whatever visitors send."""
+"""The log: only the program writes its lines, whatever visitors send."""
 
 import io
 import logging
@@ -7,26 +7,30 @@ from typing import TextIO
 
 
 class SanitizedStream(io.TextIOBase):
-    """A stream before another one that lets nobody forge a line.
+    """Wraps stdout or stderr to prevent log injection.
 
-    Faults are printed with their words, and those may be a visitor's. What comes in one piece
-    stays one entry: the lines after its first are indented, control characters are escaped.
+    Error messages are printed with their text, which may come from a visitor. What is written at
+    once stays one entry: lines after its first are indented, control characters are escaped.
     """
 
-    def __init__(self, log: TextIO):
-        self.log = log
+    def __init__(self, stream: TextIO):
+        self.stream = stream
 
     def write(self, text: str) -> int:
         """Write one entry."""
         first, *rest = text.removesuffix("\n").split("\n")
         lines = [first, *(line if line.startswith(" ") else "    " + line for line in rest)]
         ending = "\n" if text.endswith("\n") else ""
-        self.log.write("\n".join(map(_printable, lines)) + ending)
+        self.stream.write("\n".join(map(_printable, lines)) + ending)
         return len(text)
 
     def flush(self) -> None:
-        """Write what the stream behind still holds."""
-        self.log.flush()
+        """Flush the wrapped stream."""
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        """Return whether the wrapped stream is a terminal."""
+        return self.stream.isatty()
 
 
 def _printable(line: str) -> str:
@@ -34,7 +38,7 @@ def _printable(line: str) -> str:
 
 
 def configure() -> None:
-    """Log each request, and any fault, to stderr."""
-    sys.stderr = SanitizedStream(sys.stderr)
+    """Log each request and each error to stderr; sanitize stderr and stdout."""
+    sys.stderr, sys.stdout = SanitizedStream(sys.stderr), SanitizedStream(sys.stdout)
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("cnn").setLevel(logging.INFO)

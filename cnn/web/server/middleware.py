@@ -1,13 +1,15 @@
-"""What every request passes before it reaches the page: limits, headers, and a line in the log."""
+"""What requests pass before they reach Gradio: routes, limits, headers, a line in the log."""
 
-import collections
+import asyncio
 import logging
 import time
+from collections.abc import Set
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+from gradio import Blocks
+from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -15,17 +17,28 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cnn
+from cnn import settings
 from cnn.models.checkpoints import ModelRegistry
-from cnn.settings import env_float
+from cnn.web.server import cleanup, gradio_internals, routes
+from cnn.web.server.limits import OpenRequest, OpenRequests, OpenStreams, RateLimiter, address_key
+from cnn.web.server.page_cache import PageCache
+from cnn.web.server.presence import Presence
 
-UPLOAD = "/gradio_api/upload"
 MEGABYTE = 1_000_000
-MAX_CONCURRENT = 400  # requests that ask for work, of all visitors together
-ADDRESSES = 10_000  # whose pace is remembered
+MAX_BODY = MEGABYTE
+MAX_UPLOAD = 11 * MEGABYTE
+BODY_SECONDS = 15.0  # for a body to arrive
+UPLOAD_SECONDS = 90.0
+SESSIONS_PER_ADDRESS = 20  # a class of thirty, each drawing at 30 questions a second
+PAGES_PER_SECOND = 50  # of one address, / and /config
+UPLOADS_PER_SECOND = 10  # of one address
+MAX_EVENTS = 20  # of one session, begun and not yet read
+STREAMS_PER_SESSION = 10
+STREAMS_PER_ADDRESS = 400
 RETRY = {"Retry-After": "1"}
 
-# Whose word uvicorn takes on a Space for who asks, where it is this machine's alone elsewhere: its
-# proxies add the visitor's address to what a visitor may have made up; the last not theirs counts.
+# Proxies trusted to set X-Forwarded-For on a Space. uvicorn takes the right-most address that is
+# not one of these, so a forged prefix is ignored.
 TRUSTED_PROXIES = "127.0.0.1,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 
 CSP = (
@@ -44,39 +57,62 @@ HEADERS = {
 _log = logging.getLogger(__name__)
 
 
-def requests_per_second() -> float:
-    """How much one address may ask for: `CNN_REQUESTS_A_SECOND`, else 100."""
-    return env_float("CNN_REQUESTS_A_SECOND", 100)
+class Refusal(Exception):  # noqa: N818
+    """Ends a request with a status and a sentence."""
+
+    def __init__(self, status: int, sentence: str, headers: dict | None = None):
+        self.response = JSONResponse({"detail": sentence}, status, headers)
 
 
-def app_kwargs(folder: Path) -> dict:
-    """What `launch(app_kwargs=...)` takes: the gate, and /healthz with a folder's networks."""
+def app_kwargs(
+    folder: Path, blocks: Blocks, presence: Presence, allowed_hosts: Set[str] | None = None
+) -> dict:
+    """Return what `launch(app_kwargs=...)` takes: the middleware, and /healthz.
+
+    `allowed_hosts` are names of this server besides localhost; None if any may be used.
+    """
     networks = list(ModelRegistry(folder))
 
     def health(_: Request) -> JSONResponse:
         return JSONResponse({"version": cnn.__version__, "networks": networks})
 
-    return {"middleware": [Middleware(RequestGuard)], "routes": [Route("/healthz", health)]}
+    guard = Middleware(RequestGuard, blocks, presence, allowed_hosts)
+    cache = Middleware(PageCache, routes.PAGES)
+    return {"middleware": [guard, cache], "routes": [Route("/healthz", health)]}
 
 
 class RequestGuard:
-    """Refuses what is too large, too much, or asked for by the page of another site.
+    """Refuses what is unknown, malformed, too large, too much, or sent by another site's page.
 
-    A request that asks for work is a POST. What is refused gets a status and a sentence as
-    JSON; each request gets one line in the log: method, route, status, milliseconds. A route
-    is the pattern that a path fits, so that nothing a visitor wrote or is stands there.
+    A refusal has a status and a sentence as JSON. Each request gets one line in the log: method,
+    route, status, milliseconds. The route is the pattern that a path matches, so that nothing
+    that a visitor wrote or is stands there.
     """
 
-    def __init__(self, app: ASGIApp):
-        self.app = app
-        self.at_once = 0
-        self.pace = RateLimiter(requests_per_second())
+    def __init__(
+        self,
+        app: ASGIApp,
+        blocks: Blocks | None = None,
+        presence: Presence | None = None,
+        allowed_hosts: Set[str] | None = None,
+    ):
+        self.app, self.blocks, self.allowed_hosts = app, blocks, allowed_hosts
+        self.presence = presence or Presence()
+        self._requests = OpenRequests()
+        self._streams = OpenStreams(STREAMS_PER_ADDRESS)
+        self._session_streams = OpenStreams(STREAMS_PER_SESSION)
+        rate = settings.rate_limit()
+        self._session_rate = RateLimiter(rate)
+        self._address_rate = RateLimiter(SESSIONS_PER_ADDRESS * rate)
+        self._page_rate = RateLimiter(PAGES_PER_SECOND)
+        self._upload_rate = RateLimiter(UPLOADS_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, as ASGI has it."""
+        """Handle a request as ASGI defines it."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return  # websockets are not used
         start, status = time.perf_counter(), None
 
         async def answer(message: Message) -> None:
@@ -88,67 +124,127 @@ class RequestGuard:
 
         try:
             await self._admit(scope, receive, answer)
+        except Refusal as refusal:
+            if status is None:
+                await refusal.response(scope, receive, answer)
         except Exception:
-            _log.exception("A request ended in a fault.")
-            if status is None:  # else an answer has begun, and there is one to a request
-                await _refused(500, "Something went wrong here.")(scope, receive, answer)
+            _log.exception("A request ended with an error.")
+            if status is None:  # else a response has begun, and there is one per request
+                await _error(500, "Something went wrong here.").response(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", "(no route)")
             milliseconds = 1000 * (time.perf_counter() - start)
             _log.info("%s %s %d %.1f ms", scope["method"], route, status or 500, milliseconds)
 
     async def _admit(self, scope: Scope, receive: Receive, answer: Send) -> None:
-        refusal = self._refusal(scope)
-        if refusal:
-            await refusal(scope, receive, answer)
-            return
-        asks_for_work = scope["method"] == "POST"
-        self.at_once += asks_for_work
+        headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
+        address = address_key((scope["client"] or ("",))[0])
+        if not self._address_rate.allows(address):
+            raise _too_fast()
+        if self.allowed_hosts is not None and not routes.is_allowed_host(
+            headers.get("host", ""), self.allowed_hosts
+        ):
+            raise _error(421, "This server has another name. Add it to CNN_ALLOWED_HOSTS.")
+        if _is_cross_site(headers, method):
+            raise _error(403, "Another site's page sent this. Open the page itself.")
+        if not routes.is_served(method, path):
+            raise _error(404, "There is nothing here.")
+        if method == "POST":
+            await self._admit_post(scope, headers, receive, answer, address)
+        else:
+            await self._admit_get(scope, receive, answer, address)
+
+    async def _admit_get(self, scope: Scope, receive: Receive, answer: Send, address: str) -> None:
+        if scope["path"] in routes.PAGES and not self._page_rate.allows(address):
+            raise _too_fast()
+        session = _stream_session(scope)
+        if not self._streams.admit(address):
+            raise _error(503, "Too many connections are open from there. Close some.", RETRY)
+        if session and not self._session_streams.admit(session):
+            self._streams.release(address)
+            raise _error(503, "This session has too many connections open.", RETRY)
         try:
-            await self.app(scope, _limit_body(receive, _most_bytes(scope)), answer)
+            if session:
+                self.presence.opened(session, address)
+            await self.app(scope, receive, answer)
         finally:
-            self.at_once -= asks_for_work
+            self._streams.release(address)
+            if session:
+                self._session_streams.release(session)
+                self.presence.closed(session)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
-        if _is_cross_site(headers, scope["method"]):
-            return _refused(403, "Another site's page asked for this. Open the page itself.")
-        if int(headers.get("content-length") or 0) > _most_bytes(scope):
-            return _refused(413, "That is too large.")
-        if scope["method"] != "POST":
-            return None
-        if self.at_once >= MAX_CONCURRENT:
-            return _refused(503, "Too many are asking just now. Try again in a moment.", RETRY)
-        if not self.pace.allows((scope["client"] or ("",))[0]):
-            return _refused(429, "That was too much at once. Try again in a moment.", RETRY)
-        return None
+    async def _admit_post(
+        self, scope: Scope, headers: Headers, receive: Receive, answer: Send, address: str
+    ) -> None:
+        is_upload = scope["path"] == routes.UPLOAD
+        limit = MAX_UPLOAD if is_upload else MAX_BODY
+        if int(headers.get("content-length") or 0) > limit:
+            raise _error(413, "That is too large.")
+        if is_upload and not self._upload_rate.allows(address):
+            raise _too_fast()
+        if is_upload and cleanup.disk_is_full(Path(get_upload_folder())):
+            raise _error(507, "The server's disk is full. Try again in a few minutes.", RETRY)
+        request = self._requests.admit(address, time.monotonic())
+        if request is None:
+            raise _error(503, "Too many requests are open. Try again in a moment.", RETRY)
+        seconds = UPLOAD_SECONDS if is_upload else BODY_SECONDS
+        deadline = asyncio.get_running_loop().call_later(seconds, request.drop)
+        try:
+            receive = _limit_body(receive, limit, request)
+            if not is_upload:
+                body = await _read(receive)
+                if self.blocks:  # else there is nothing behind that reads it
+                    self._check(body, scope["path"], address)
+                receive = _replay(body, receive)
+            await self.app(scope, receive, answer)
+        except asyncio.CancelledError:
+            if not request.dropped:
+                raise
+            _uncancel(request.task)
+            raise _error(408, "The request came too slowly.", {"Connection": "close"}) from None
+        finally:
+            deadline.cancel()
+            self._requests.release(request)
+
+    def _check(self, body: bytes, path: str, address: str) -> None:
+        """Refuse a body that Gradio cannot read, and a session that asks for too much."""
+        error = routes.describe_error(body, path, self.blocks)
+        if error:
+            raise _error(400, error)
+        session = routes.session_of(body)
+        if session is None:
+            return
+        if not self._session_rate.allows(session):
+            raise _too_fast()
+        self.presence.see(session, address)
+        adds_event = path.startswith((f"{routes.API}/queue/join", f"{routes.API}/call/"))
+        if adds_event and gradio_internals.count_events(self.blocks, session) >= MAX_EVENTS:
+            raise _error(429, "Too many answers wait to be read. Read them first.", RETRY)
 
 
-class RateLimiter:
-    """So many requests a second from each address, twice as many in a burst."""
-
-    def __init__(self, a_second: float):
-        self.a_second = a_second
-        self._spent: collections.OrderedDict[str, tuple[float, float]] = collections.OrderedDict()
-
-    def allows(self, address: str, now: float | None = None) -> bool:
-        """Whether one more is within the pace; `now` is in seconds."""
-        now = time.monotonic() if now is None else now
-        spent, since = self._spent.pop(address, (0.0, now))
-        spent = max(0.0, spent - (now - since) * self.a_second)
-        allowed = spent + 1 <= 2 * self.a_second
-        self._spent[address] = (spent + allowed, now)
-        if len(self._spent) > ADDRESSES:
-            self._spent.popitem(last=False)
-        return allowed
+def _error(status: int, sentence: str, headers: dict | None = None) -> Refusal:
+    return Refusal(status, sentence, headers)
 
 
-def _most_bytes(scope: Scope) -> int:
-    return 11 * MEGABYTE if scope["path"].rstrip("/") == UPLOAD else MEGABYTE
+def _too_fast() -> Refusal:
+    return _error(429, "That was too much at once. Try again in a moment.", RETRY)
+
+
+def _stream_session(scope: Scope) -> str | None:
+    """Return the session whose heartbeat or events a GET request listens to."""
+    path = scope["path"]
+    if path.startswith(f"{routes.API}/heartbeat/"):
+        return path.rsplit("/", 1)[-1]
+    if path == f"{routes.API}/queue/data":
+        (session, *_) = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])
+        if not routes.SESSION.fullmatch(session):
+            raise _error(400, "session_hash must be 1 to 64 letters, digits, - or _.")
+        return session
+    return None
 
 
 def _is_cross_site(headers: Headers, method: str) -> bool:
-    """Whether a script of another site asks. To open the page, in a frame too, is not that."""
+    """Return whether a script of another site sends this; opening the page is not that."""
     site = headers.get("sec-fetch-site")
     if site:
         opens = headers.get("sec-fetch-mode") == "navigate" and method == "GET"
@@ -158,20 +254,44 @@ def _is_cross_site(headers: Headers, method: str) -> bool:
     return origin is not None and urlsplit(origin).netloc not in own
 
 
-def _limit_body(receive: Receive, most: int) -> Receive:
-    """The same, ending where a body that told no length grows too large."""
-    seen = 0
+def _limit_body(receive: Receive, limit: int, request: OpenRequest) -> Receive:
+    """Wrap `receive` to end where a body grows too large, and to note when it is complete."""
+    size = 0
 
-    async def measured() -> Message:
-        nonlocal seen
+    async def limited() -> Message:
+        nonlocal size
         message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > most:
-            raise HTTPException(413, "That is too large.")
+        size += len(message.get("body", b""))
+        request.receiving = request.receiving and message.get("more_body", False)
+        if size > limit:
+            raise _error(413, "That is too large.", {"Connection": "close"})
         return message
 
-    return measured
+    return limited
 
 
-def _refused(status: int, sentence: str, headers: dict | None = None) -> JSONResponse:
-    return JSONResponse({"detail": sentence}, status, headers)
+async def _read(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _error(400, "The request ended before its body was complete.")
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body once, then what comes after it."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def replayed() -> Message:
+        message = next(messages, None)
+        return message if message is not None else await receive()
+
+    return replayed
+
+
+def _uncancel(task: asyncio.Task) -> None:
+    if hasattr(task, "uncancel"):  # Python 3.11
+        task.uncancel()

@@ -1,0 +1,126 @@
+"""What may be asked of the server: an allow-list of routes, and the form of a request's body."""
+
+import json
+import re
+from collections.abc import Set
+from pathlib import Path
+
+from gradio import Blocks
+from gradio.utils import get_upload_folder
+
+API = "/gradio_api"
+FILE = f"{API}/file="
+UPLOAD = f"{API}/upload"
+SESSION = re.compile(r"[\w-]{1,64}")
+PAGES = {"/", "/config", "/config/"}  # each takes as long to build as thirty drawings
+
+_NAME = r"[\w.-]+"
+_GET = re.compile(
+    r"/|/config/?|/healthz|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon"
+    r"|/(static|assets|svelte)/.+"
+    rf"|{API}/(info/?|openapi\.json|app_id/?|startup-events|theme\.css)"
+    rf"|{API}/(heartbeat/{SESSION.pattern}|queue/data|queue/status|upload_progress)"
+    rf"|{API}/call/(v2/)?{_NAME}/{_NAME}"
+)
+_POST = re.compile(
+    rf"{API}/(queue/join|cancel|upload|component_server/?|reset/?)"
+    rf"|{API}/(run|api|call|call/v2)/{_NAME}/?"
+)
+_LARGEST_NUMBER = 10**9
+
+
+def is_served(method: str, path: str) -> bool:
+    """Return whether the page uses a route. A file must lie in the folder of uploads.
+
+    Without this Gradio fetches `file=https://...` from there and serves it as its own.
+    """
+    if method not in ("GET", "HEAD", "POST"):
+        return False
+    if method == "POST":
+        return bool(_POST.fullmatch(path))
+    if path.startswith(FILE):
+        return _is_upload(path.removeprefix(FILE))
+    return bool(_GET.fullmatch(path))
+
+
+def _is_upload(path: str) -> bool:
+    try:
+        return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    except (OSError, ValueError):  # too long, or with a null byte
+        return False
+
+
+def describe_error(body: bytes, path: str, blocks: Blocks) -> str | None:
+    """Return what is wrong with a JSON body, as a sentence; None if Gradio can read it.
+
+    Gradio raises `KeyError`, `TypeError` and others for these, which are errors of the server.
+    """
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return "The body is not JSON."
+    if not isinstance(message, dict):
+        return "The body is not a JSON object."
+    session = message.get("session_hash")
+    if not (session is None or isinstance(session, str) and SESSION.fullmatch(session)):
+        return "session_hash must be 1 to 64 letters, digits, - or _."
+    for name in ("event_id", "event_data", "trigger_id", "fn_name"):
+        if name != "event_data" and isinstance(message.get(name), (list, dict, bool)):
+            return f"{name} has the wrong type."
+    if path.startswith(f"{API}/component_server"):
+        return _component_error(message, blocks)
+    return _function_error(message, path, blocks)
+
+
+def _component_error(message: dict, blocks: Blocks) -> str | None:
+    number, name = message.get("component_id"), message.get("fn_name")
+    if message.get("session_hash") is None or "data" not in message:
+        return "session_hash and data must be given."
+    if not _is_number(number) or not isinstance(name, str):
+        return "component_id must be a number and fn_name a text."
+    functions = {
+        function.__name__ for function in getattr(blocks.blocks.get(number), "server_fns", [])
+    }
+    return None if name in functions else "There is no such server function."
+
+
+def _function_error(message: dict, path: str, blocks: Blocks) -> str | None:
+    number, data = message.get("fn_index"), message.get("data")
+    if number is not None and not (_is_number(number) and number in blocks.fns):
+        return "There is no function of that fn_index."
+    if path == f"{API}/queue/join" and number is None:
+        return "fn_index must be given."
+    if path.startswith((f"{API}/cancel", f"{API}/reset", f"{API}/call/v2")):
+        return None
+    if not isinstance(data, list):
+        return "data must be a list."
+    function = blocks.fns.get(number) or _by_api_name(path, blocks)
+    if function is None:
+        return "There is no endpoint of that name."
+    if len(data) > len(function.inputs):
+        return f"data must hold at most {len(function.inputs)} values."
+    return None
+
+
+def _by_api_name(path: str, blocks: Blocks):
+    name = path.rstrip("/").rsplit("/", 1)[-1]
+    return next((fn for fn in blocks.fns.values() if fn.api_name == name), None)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER
+
+
+def session_of(body: bytes) -> str | None:
+    """Return the session that a JSON body names."""
+    found = re.search(rb'"session_hash"\s*:\s*"([\w-]{1,64})"', body)
+    return found[1].decode() if found else None
+
+
+def is_allowed_host(host: str, allowed: Set[str]) -> bool:
+    """Return whether a `Host` header names this machine or an allowed host.
+
+    Another name that leads to 127.0.0.1 belongs to a page that attacks by DNS rebinding.
+    """
+    name = re.sub(r":\d+$", "", host).strip("[]").lower().rstrip(".")
+    return name in {"localhost", "127.0.0.1", "::1", *allowed} or name.endswith(".localhost")
