@@ -1,66 +1,64 @@
-"""Files from elsewhere: whole, or not there at all, and by one process at a time."""
+"""Downloads: whole files or none, from the first mirror that has them, by one process at a time."""
 
 import contextlib
 import hashlib
 import shutil
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import filelock
+import httpx
+
 TEMP_PREFIX = ".download-"
-CHUNK = 1 << 18
 TIMEOUT = 30  # seconds without a byte
 
 
 def fetch(
-    addresses: Iterable[str], path: Path, md5: str, progress: Callable[[float], object]
+    urls: Iterable[str], path: Path, md5: str, on_progress: Callable[[float], object]
 ) -> None:
-    """Write a file from the first address that gives it; `progress` hears the share, in [0, 1].
+    """Download a file from the first mirror whose answer has the right MD5.
 
-    An `OSError` says why the last address did not, or that what came is not what its MD5 names.
+    `on_progress` receives the fraction downloaded, in [0, 1]. An OSError says why the last mirror
+    failed: it cannot be reached, breaks off, or sends another file.
     """
     fault = OSError("There is no address to download it from.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    for address in addresses:
+    for url in urls:
         try:
-            found = _write(address, path, progress)
-        except OSError as error:
-            fault = error
-        else:
-            if found == md5:
+            if _download(url, path, on_progress) == md5:
                 return
-            fault = OSError(f"{address} gave a broken file.")
+            fault = OSError(f"{url} sent a broken file.")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            fault = OSError(f"{url} failed: {error or type(error).__name__}.")
         path.unlink(missing_ok=True)
     raise fault
 
 
-def _write(address: str, path: Path, progress: Callable[[float], object]) -> str:
-    """Write what an address gives into a file; its MD5."""
+def _download(url: str, path: Path, on_progress: Callable[[float], object]) -> str:
+    """Write what a mirror sends to a file; return its MD5."""
     digest = hashlib.md5(usedforsecurity=False)
-    with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, path.open("wb") as file:
-        size, done = int(answer.headers.get("Content-Length") or 0), 0
-        while piece := answer.read(CHUNK):
-            file.write(piece)
-            digest.update(piece)
-            done += len(piece)
-            progress(done / max(size, done))
+    with (
+        httpx.stream("GET", url, timeout=TIMEOUT, follow_redirects=True) as response,
+        path.open("wb") as file,
+    ):
+        response.raise_for_status()
+        size = int(response.headers.get("Content-Length", 0))
+        done = 0
+        for chunk in response.iter_raw():
+            file.write(chunk)
+            digest.update(chunk)
+            done += len(chunk)
+            on_progress(done / max(size, done))
     return digest.hexdigest()
 
 
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[Path]:
-    """A passing place inside a folder, once no other process is in here with it.
-
-    Where files cannot be locked (Windows) nobody waits.
-    """
+    """Lock a folder against other processes and yield a temporary folder inside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed
-        for left in folder.glob(f"{TEMP_PREFIX}*"):  # by a process that was killed
-            shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=folder) as beside:
-            yield Path(beside)
+    with filelock.FileLock(folder / ".lock"):
+        for leftover in folder.glob(f"{TEMP_PREFIX}*"):  # of a process that was killed
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=folder) as temporary:
+            yield Path(temporary)

@@ -32,7 +32,9 @@ def digit_from_strokes(drawn: list) -> Tensor:
     such a list, or is far too long, is a `UserError`.
     """
     if not isinstance(drawn, list | tuple):
-        raise UserError(f"A drawing is a list of strokes and not {_type_name(drawn)}. Draw it again.")
+        raise UserError(
+            f"A drawing is a list of strokes and not {_type_name(drawn)}. Draw it again."
+        )
     if len(drawn) > MAX_STROKES:
         raise UserError(
             f"A drawing of {len(drawn):,} strokes is too long. Use at most {MAX_STROKES}."
@@ -41,7 +43,9 @@ def digit_from_strokes(drawn: list) -> Tensor:
     checked = []
     for stroke in drawn:
         if not isinstance(stroke, list | tuple | np.ndarray):
-            raise UserError(f"A stroke is a list of points and not {_type_name(stroke)}. Draw it again.")
+            raise UserError(
+                f"A stroke is a list of points and not {_type_name(stroke)}. Draw it again."
+            )
         points += len(stroke)
         if points > MAX_POINTS:
             raise UserError(
@@ -59,9 +63,12 @@ def _points(stroke) -> np.ndarray:
         points = np.empty(0)
     if points.ndim != 2 or points.shape[1] != 2 or points.dtype.kind not in "iuf":
         raise UserError("A stroke holds something else than points. Give each as two numbers, x y.")
+    points = points.astype(np.float64)  # whose absolute value cannot overflow
     if not (np.abs(points) <= MAX_COORDINATE).all():
-        raise UserError(f"A point lies too far away. Keep x and y finite and within ±{MAX_COORDINATE:g}.")
-    return points.astype(np.float64)
+        raise UserError(
+            f"A point lies too far away. Keep x and y finite and within ±{MAX_COORDINATE:g}."
+        )
+    return points
 
 
 def _type_name(value) -> str:
@@ -144,7 +151,11 @@ def _normalize_stroke_width(ink: np.ndarray) -> np.ndarray:
     ink = _resize(ink, FINE_SIDE)
     ink = (ink / np.percentile(ink[ink > 0], 80)).clip(0, 1)
     pen = _stroke_width(ink)
-    wanted = USUAL_STROKE_WIDTHS[0] if pen < STROKE_WIDTHS[0] * FINE_SIDE / BOX else USUAL_STROKE_WIDTHS[1]
+    wanted = (
+        USUAL_STROKE_WIDTHS[0]
+        if pen < STROKE_WIDTHS[0] * FINE_SIDE / BOX
+        else USUAL_STROKE_WIDTHS[1]
+    )
     ink = _dilate_or_erode(ink, round((wanted * FINE_SIDE / BOX - pen) / 2))
     return ink[_ink_box(ink)]
 

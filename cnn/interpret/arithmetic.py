@@ -1,4 +1,4 @@
-"""The arithmetic of a network, one number at a time, with the visitor's own picture in it."""
+"""The arithmetic of a network with the visitor's numbers: convolution, softmax, centering."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn.data import strokes
-from cnn.interpret.layers import flat_layers
+from cnn.interpret.layers import Box, activation_of, flat_layers
 from cnn.models import layers
 
 TOP_CHANNELS = 3
@@ -18,7 +18,7 @@ TOP_CHANNELS = 3
 
 @dataclass(frozen=True)
 class ChannelContribution:
-    """One channel's part of a convolution: `patch` and `weights` are (k, k), `sum` their total."""
+    """One input channel's part of a convolution: `patch` times `weights`, (k, k), and their sum."""
 
     channel: int
     patch: Tensor
@@ -28,16 +28,16 @@ class ChannelContribution:
 
 @dataclass(frozen=True)
 class ConvBreakdown:
-    """How a convolution `stage` made the number at `row`, `column` of map `number`.
+    """How the convolution `layer` computes its activation at `row`, `column` of map `channel`.
 
-    `strongest` are the channels that count most and `rest` the sum of all others; with `bias`
-    they make `total`. `filter` is (C, k, k), `inputs` what it looks at, (C, H, W), and `map`
-    all that it makes of it, (H, W). `frame` is the patch on the inputs: row, column, height,
-    width, and may reach over its edge, where there are zeros. The filter moves on by `step`.
+    `strongest` are the input channels with the greatest contributions and `rest` the sum of all
+    others; with `bias` they make `total`. `filter` is (C, k, k), `inputs` the layer's input,
+    (C, H, W), and `map` the whole map, (H, W). `box` is the patch on the inputs; it may reach
+    over their edge, where there are zeros. The filter moves on by `stride`.
     """
 
-    stage: str
-    number: int
+    layer: str
+    channel: int
     row: int
     column: int
     strongest: tuple[ChannelContribution, ...]
@@ -47,79 +47,75 @@ class ConvBreakdown:
     filter: Tensor
     inputs: Tensor
     map: Tensor
-    frame: tuple[int, int, int, int]
-    step: int
+    box: Box
+    stride: int
 
-    def over(self, row: int, column: int) -> tuple[int, int]:
-        """The place on the map whose patch has that pixel of the inputs in its middle."""
-        top, left, height, width = self.frame
-        edge = self.row * self.step - top, self.column * self.step - left
+    def output_position(self, row: int, column: int) -> tuple[int, int]:
+        """Return the position on the map whose patch is centered at a pixel of the inputs."""
+        top, left, height, width = self.box
+        padding = self.row * self.stride - top, self.column * self.stride - left
         return (
-            (row + edge[0] - height // 2) // self.step,
-            (column + edge[1] - width // 2) // self.step,
+            (row + padding[0] - height // 2) // self.stride,
+            (column + padding[1] - width // 2) // self.stride,
         )
 
 
-def producing_conv(network: nn.Sequential, stage: str | None = None) -> str | None:
-    """The convolution whose filters number the maps of a stage: it, or the last one before it.
+def producing_conv(network: nn.Sequential, layer: str | None = None) -> str | None:
+    """Return the convolution that the maps of a layer belong to: itself, or the last one before.
 
-    Without a stage it is the first one, and within a block of convolutions the last. None where
-    there is none yet, or where two ways were added to each other.
+    Without a layer it is the first convolution of the network, and for a block its last. None
+    where there is none yet, or where two paths are added.
     """
-    found, reached = None, False
+    conv, reached = None, False
     for name, module in flat_layers(network):
-        at_stage = stage in (name, name.split(".")[0])
-        if reached and not at_stage:
-            return found
-        reached = reached or at_stage
+        at_layer = layer in (name, name.split(".")[0])
+        if reached and not at_layer:
+            return conv
+        reached = reached or at_layer
         if isinstance(module, nn.Conv2d):
-            found = name
+            conv = name
         elif isinstance(module, layers.BLOCKS):
-            found = None
-        if stage is None and found:
-            return found
-    return found if reached else None
+            conv = None
+        if layer is None and conv:
+            return conv
+    return conv if reached else None
 
 
 @torch.inference_mode()
 def break_down_conv(
     network: nn.Sequential,
     image: Tensor,
-    stage: str,
-    number: int = 0,
+    layer: str,
+    channel: int = 0,
     row: int | None = None,
     column: int | None = None,
 ) -> ConvBreakdown:
-    """Patch times filter, summed: one number of one map of the convolution called `stage`.
+    """Compute one activation of a convolution as patch times filter, summed.
 
-    `image` is (1, C, H, W). A `number`, `row` or `column` that lies outside is moved inside;
-    without row and column it is the place of the map's greatest value.
+    `image` is (1, C, H, W). A channel, row or column outside the maps is moved inside; without
+    row and column it is the position of the map's greatest value.
     """
-    inputs, module = image, network
-    for name, module in flat_layers(network):
-        if name == stage:
-            break
-        inputs = module(inputs)
-    maps = module(inputs)[0]
-    number = _within(number, maps.shape[0])
-    found = maps[number]
-    height, width = found.shape
+    _, conv, inputs, maps = activation_of(network, image, layer)
+    channel = _clamp(channel, maps.shape[1])
+    values = maps[0, channel]
+    height, width = values.shape
     if row is None or column is None:
-        row, column = divmod(int(found.argmax()), width)
-    row, column = _within(row, height), _within(column, width)
+        row, column = divmod(int(values.argmax()), width)
+    row, column = _clamp(row, height), _clamp(column, width)
 
-    (tall, wide), (step, _), (edge, _) = module.kernel_size, module.stride, module.padding
-    top, left = row * step, column * step
-    patches = functional.pad(inputs[0], (edge,) * 4)[:, top : top + tall, left : left + wide]
-    weights = module.weight[number]
+    (tall, wide), (stride, _), (padding, _) = conv.kernel_size, conv.stride, conv.padding
+    top, left = row * stride, column * stride
+    padded = functional.pad(inputs[0], (padding,) * 4)
+    patches = padded[:, top : top + tall, left : left + wide]
+    weights = conv.weight[channel]
     sums = (patches * weights).sum((1, 2))
     order = sums.abs().argsort(descending=True)[:TOP_CHANNELS].tolist()
     if len(sums) <= TOP_CHANNELS:
         order.sort()
-    bias = 0.0 if module.bias is None else module.bias[number].item()
+    bias = 0.0 if conv.bias is None else conv.bias[channel].item()
     return ConvBreakdown(
-        stage=stage,
-        number=number,
+        layer=layer,
+        channel=channel,
         row=row,
         column=column,
         strongest=tuple(
@@ -130,22 +126,22 @@ def break_down_conv(
         total=sums.sum().item() + bias,
         filter=weights,
         inputs=inputs[0],
-        map=found,
-        frame=(top - edge, left - edge, tall, wide),
-        step=step,
+        map=values,
+        box=(top - padding, left - padding, tall, wide),
+        stride=stride,
     )
 
 
-def _within(at: float, count: int) -> int:
-    return min(max(int(at), 0), count - 1)
+def _clamp(index: float, count: int) -> int:
+    return min(max(int(index), 0), count - 1)
 
 
 @dataclass(frozen=True)
 class Softmax:
     """Logits turned into probabilities, with each step kept.
 
-    `entropy` is in bits: 0 for certainty, log2 of the classes for no idea. `margin` is the
-    best probability less the second.
+    `entropy` is in bits: 0 for certainty, log2 of the number of classes for equal probabilities.
+    `margin` is the best probability less the second.
     """
 
     scaled: tuple[float, ...]
@@ -157,25 +153,25 @@ class Softmax:
 
 
 def softmax(logits: tuple[float, ...], temperature: float) -> Softmax:
-    """Divide by the temperature, subtract the greatest, exponentiate, divide by the sum.
+    """Subtract the greatest logit, divide by the temperature, exponentiate, divide by the sum.
 
     Subtracting the greatest changes no probability and keeps the exponentials within [0, 1].
     """
     scaled = tuple((logit - max(logits)) / temperature for logit in logits)
     exponentials = tuple(map(math.exp, scaled))
     total = sum(exponentials)
-    shares = tuple(value / total for value in exponentials)
-    best, second, *_ = sorted(shares, reverse=True)
-    entropy = -sum(share * math.log2(share) for share in shares if share)
-    return Softmax(scaled, exponentials, total, shares, abs(entropy), best - second)
+    probabilities = tuple(value / total for value in exponentials)
+    best, second, *_ = sorted(probabilities, reverse=True)
+    entropy = -sum(p * math.log2(p) for p in probabilities if p)
+    return Softmax(scaled, exponentials, total, probabilities, abs(entropy), best - second)
 
 
 @dataclass(frozen=True)
 class Centering:
-    """What becomes of a drawing, each (28, 28) in [0, 1].
+    """The steps from a drawing to the network's input, each (28, 28) in [0, 1].
 
-    `drawn` is the pad seen at that size, `fitted` the ink enlarged to 20 x 20 and put in the
-    middle. Moving its centre of mass, `mass` (row, column), to the middle makes `centred`.
+    `drawn` is the pad at that size, `fitted` the ink scaled to 20 x 20 and put in the middle.
+    Moving its center of mass, `mass` (row, column), to the middle makes `centred`.
     """
 
     drawn: Tensor
@@ -185,17 +181,17 @@ class Centering:
 
 
 def centering(drawn: list) -> Centering:
-    """Follow strokes, which lie in the unit square, on their way to the network."""
+    """Follow strokes in the unit square to the network's input."""
     centred = torch.from_numpy(strokes.rasterize(drawn))
     fitted = functional.pad(torch.from_numpy(strokes.fit_to_box(drawn)), (strokes.GAP,) * 4)
-    places = torch.arange(strokes.SIDE).float()
+    index = torch.arange(strokes.SIDE).float()
     weight = fitted.sum().clamp(min=1e-12)
-    mass = (fitted.sum(1) @ places / weight).item(), (fitted.sum(0) @ places / weight).item()
+    mass = (fitted.sum(1) @ index / weight).item(), (fitted.sum(0) @ index / weight).item()
     return Centering(_draw_unscaled(drawn), fitted, mass, centred)
 
 
 def _draw_unscaled(drawn: list) -> Tensor:
-    """The pad as it is, seen through 28 x 28 pixels, with MNIST's pen."""
+    """Draw the pad as it is, at 28 x 28 pixels, with MNIST's pen."""
     fine, side = 8, strokes.SIDE
     sheet = Image.new("L", (side * fine,) * 2)
     pen = ImageDraw.Draw(sheet)

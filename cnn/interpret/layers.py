@@ -1,19 +1,104 @@
-"""The layers of a network in order: their shapes, costs and activations."""
+"""The layers of a network in order: activations, shapes, costs and receptive fields."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from cnn import UserError
 from cnn.models import layers
 
 Box = tuple[int, int, int, int]  # row, column, height, width
 
 
+class Activation(NamedTuple):
+    """A layer with its input and its output, both with a batch axis."""
+
+    name: str
+    layer: nn.Module
+    input: Tensor
+    output: Tensor
+
+
+def activations(network: nn.Sequential, images: Tensor, flat: bool = False) -> Iterator[Activation]:
+    """Run the layers of a network one by one on images (N, C, H, W); they are left as they are.
+
+    With `flat` the layers inside a block of `nn.Sequential` come one by one, as "block1.0".
+    """
+    values = images
+    for name, layer in flat_layers(network) if flat else network.named_children():
+        values, before = layer(values), values
+        yield Activation(name, layer, before, values)
+
+
+def activation_of(network: nn.Sequential, images: Tensor, name: str) -> Activation:
+    """Run a network up to the layer of that name, which may lie inside a block."""
+    flat = "." in name
+    for activation in activations(network, images, flat):
+        if activation.name == name:
+            return activation
+    names = [known for known, _ in (flat_layers(network) if flat else network.named_children())]
+    raise UserError(f"There is no layer called {name!r}. Choose: {', '.join(names)}.")
+
+
+@torch.inference_mode()
+def feature_maps(network: nn.Sequential, image: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and the feature maps (C, H, W) of each layer that has some.
+
+    `image` is (1, C, H, W).
+    """
+    for name, _, _, output in activations(network, image):
+        if output.dim() == 4:
+            yield name, output[0].float().cpu()
+
+
+def strongest_channels(output: Tensor, count: int) -> Tensor:
+    """Return the indices of the maps of (C, H, W), or units of (C,), with the greatest values."""
+    strength = output.flatten(1).amax(1) if output.dim() > 1 else output
+    return strength.topk(min(count, len(strength))).indices
+
+
+def flat_layers(network: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers in order, those inside a block of `nn.Sequential` one by one: "block1.0"."""
+    for name, module in network.named_children():
+        if isinstance(module, nn.Sequential):
+            yield from ((f"{name}.{inner}", leaf) for inner, leaf in module.named_children())
+        else:
+            yield name, module
+
+
+def receptive_field(network: nn.Sequential, layer: str, side: int, row: int, column: int) -> Box:
+    """Return the part of an image of `side` pixels that an activation of a convolution depends on.
+
+    Its row, column, height and width in pixels; it may reach over the image's edge. After Araujo,
+    Norris and Sim, "Computing receptive fields of convolutional neural networks" (2019).
+    """
+    size, step, middle, pixels = 1.0, 1.0, 0.0, 1.0
+    for name, module in flat_layers(network):
+        if isinstance(module, layers.ToColor32):
+            pixels = side / layers.COLOR_SIDE
+        if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
+            kernel, stride, padding = (
+                _side(getattr(module, n)) for n in ("kernel_size", "stride", "padding")
+            )
+            middle += ((kernel - 1) / 2 - padding) * step
+            size += (kernel - 1) * step
+            step *= stride
+        if name == layer:
+            break
+    top, left = (pixels * (middle + index * step - (size - 1) / 2) for index in (row, column))
+    return round(top), round(left), round(pixels * size), round(pixels * size)
+
+
+def _side(sides: int | tuple[int, int]) -> int:
+    return sides if isinstance(sides, int) else sides[0]
+
+
 @dataclass(frozen=True)
 class LayerSummary:
-    """One stage of a network: what leaves it and what it costs for one picture."""
+    """A layer: what it does, the shape of its output, and its cost for one image."""
 
     name: str
     kind: str
@@ -24,62 +109,58 @@ class LayerSummary:
 
 @torch.inference_mode()
 def summarize(network: nn.Sequential, image: Tensor) -> list[LayerSummary]:
-    """All stages in their order, for a picture (1, C, H, W)."""
-    found = []
-    for name, module in network.named_children():
-        image, cost = _run(module, image)
-        size = sum(parameter.numel() for parameter in module.parameters())
-        found.append(LayerSummary(name, _kind(module), tuple(image.shape[1:]), size, cost))
-    return found
+    """Summarize all layers in order, for an image (1, C, H, W)."""
+    return [
+        LayerSummary(
+            name=name,
+            kind=_kind(layer),
+            shape=tuple(output.shape[1:]),
+            parameters=sum(parameter.numel() for parameter in layer.parameters()),
+            multiply_adds=_multiply_adds(layer, before)[1],
+        )
+        for name, layer, before, output in activations(network, image)
+    ]
 
 
-def _run(module: nn.Module, values: Tensor) -> tuple[Tensor, int]:
-    """What a module answers, and the multiplications with additions that it takes."""
-    if isinstance(module, nn.Sequential):
-        costs = 0
-        for part in module:
-            values, cost = _run(part, values)
-            costs += cost
-        return values, costs
-    answer = module(values)
-    if isinstance(module, layers.Residual):
-        return answer, _run(module.main, values)[1] + _run(module.shortcut, values)[1]
-    if isinstance(module, nn.Conv2d):
-        return answer, answer[0].numel() * module.weight[0].numel()
-    return answer, module.weight.numel() if isinstance(module, nn.Linear) else 0
+def _multiply_adds(layer: nn.Module, values: Tensor) -> tuple[Tensor, int]:
+    """Return a layer's output and the multiply-adds that it takes."""
+    if isinstance(layer, nn.Sequential):
+        total = 0
+        for part in layer:
+            values, count = _multiply_adds(part, values)
+            total += count
+        return values, total
+    output = layer(values)
+    if isinstance(layer, layers.Residual):
+        paths = (layer.main, layer.shortcut)
+        return output, sum(_multiply_adds(path, values)[1] for path in paths)
+    if isinstance(layer, nn.Conv2d):
+        return output, output[0].numel() * layer.weight[0].numel()
+    return output, layer.weight.numel() if isinstance(layer, nn.Linear) else 0
 
 
-def _kind(module: nn.Module) -> str:
-    if isinstance(module, nn.Conv2d):
-        height, width = module.kernel_size
-        return f"{module.out_channels} filters of {height} x {width} x {module.in_channels}"
-    if isinstance(module, nn.MaxPool2d):
-        return f"greatest of {module.kernel_size} x {module.kernel_size}"
-    if isinstance(module, layers.BLOCKS):
-        count = sum(isinstance(part, nn.Conv2d) for part in module.modules())
+def _kind(layer: nn.Module) -> str:
+    if isinstance(layer, nn.Conv2d):
+        height, width = layer.kernel_size
+        return f"{layer.out_channels} filters of {height} x {width} x {layer.in_channels}"
+    if isinstance(layer, nn.MaxPool2d):
+        return f"maximum of {layer.kernel_size} x {layer.kernel_size}"
+    if isinstance(layer, layers.BLOCKS):
+        count = sum(isinstance(part, nn.Conv2d) for part in layer.modules())
         return f"block of {count} convolutions"
-    return _KINDS.get(type(module), type(module).__name__)
+    return _KINDS.get(type(layer), type(layer).__name__)
 
 
 _KINDS = {
-    layers.ToColor32: "32 x 32 pixels of three colours",
-    layers.Normalize: "from [0, 1] to about zero",
-    layers.Scale: "all made smaller",
-    nn.BatchNorm2d: "evens out each map",
-    nn.ReLU: "keeps what is positive",
-    nn.GELU: "keeps what is positive, softly",
-    nn.Flatten: "maps laid out as one row",
-    nn.Linear: "every input to every output",
-    nn.Dropout: "idle unless training",
-    nn.AdaptiveMaxPool2d: "greatest of each map",
+    layers.ToColor32: "resized to 32 x 32 pixels of three channels",
+    layers.Normalize: "normalized to zero mean and unit deviation",
+    layers.Scale: "multiplied by a constant",
+    nn.BatchNorm2d: "each map normalized, scaled and shifted",
+    nn.ReLU: "negative values become zero",
+    nn.GELU: "negative values become nearly zero",
+    nn.Flatten: "maps as one vector",
+    nn.Linear: "every input times a weight for every output",
+    nn.Dropout: "does nothing after training",
+    nn.AdaptiveMaxPool2d: "maximum of each map",
     nn.AdaptiveAvgPool2d: "mean of each map",
 }
-
-
-def flat_layers(network: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
-    """The stages in their order, those within a block one by one: "block1.0"."""
-    for name, module in network.named_children():
-        if isinstance(module, nn.Sequential):
-            yield from ((f"{name}.{inner}", leaf) for inner, leaf in module.named_children())
-        else:
-            yield name, module

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from cnn.data import datasets
 from cnn.data.datasets import Split, get_dataset
 from cnn.evaluation import inference
-from cnn.interpret.layers import Box, flat_layers
-from cnn.models import layers
+from cnn.interpret.layers import activation_of
 from cnn.models.checkpoints import Checkpoint
 
 PROBE_SIZE = 2_000
@@ -46,7 +45,7 @@ def top_activations(
     if layer not in cache:
         images, maxima = probe_images(checkpoint).images, []
         for number, batch in enumerate(images.split(inference.BATCH), start=1):
-            maps = forward_to_layer(checkpoint.network, layer, batch.float() / 255)
+            maps = activation_of(checkpoint.network, batch.float() / 255, layer).output
             maxima.append(maps.flatten(2).max(2))
             if on_progress:
                 on_progress(min(1.0, number * inference.BATCH / len(images)))
@@ -55,41 +54,6 @@ def top_activations(
         flat, width = where.gather(0, top).T, maps.shape[3]
         cache[layer] = TopActivations(top.T, torch.stack([flat // width, flat % width], 2))
     return cache[layer]
-
-
-def receptive_field(network: nn.Sequential, layer: str, side: int, row: int, column: int) -> Box:
-    """Return the part of an image of `side` pixels that an activation of a convolution depends on.
-
-    Its row, column, height and width in pixels; it may reach over the image's edge. After Araujo,
-    Norris and Sim, "Computing receptive fields of convolutional neural networks" (2019).
-    """
-    size, step, middle, pixels = 1.0, 1.0, 0.0, 1.0
-    for name, module in flat_layers(network):
-        if isinstance(module, layers.ToColor32):
-            pixels = side / layers.COLOR_SIDE
-        if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
-            kernel, stride, padding = (
-                _side(getattr(module, n)) for n in ("kernel_size", "stride", "padding")
-            )
-            middle += ((kernel - 1) / 2 - padding) * step
-            size += (kernel - 1) * step
-            step *= stride
-        if name == layer:
-            break
-    top, left = (pixels * (middle + index * step - (size - 1) / 2) for index in (row, column))
-    return round(top), round(left), round(pixels * size), round(pixels * size)
-
-
-def _side(sides: int | tuple[int, int]) -> int:
-    return sides if isinstance(sides, int) else sides[0]
-
-
-def forward_to_layer(network: nn.Sequential, layer: str, images: Tensor) -> Tensor:
-    for name, module in flat_layers(network):
-        images = module(images)
-        if name == layer:
-            break
-    return images
 
 
 _CACHE: WeakKeyDictionary[nn.Module, dict[str, TopActivations]] = WeakKeyDictionary()

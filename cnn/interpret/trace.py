@@ -1,4 +1,4 @@
-"""One number of one map, followed all the way to the network's answer."""
+"""One activation traced forward to the probability of the predicted class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from cnn.interpret.arithmetic import ConvBreakdown
-from cnn.interpret.layers import flat_layers
+from cnn.interpret.layers import activations
 from cnn.models import layers
 
 
 @dataclass(frozen=True)
 class TraceStep:
-    """What a stage makes of one number: `values` joined by `sign`, and the number it becomes."""
+    """What a layer does with one number: `values` joined by `sign`, and their `result`."""
 
-    stage: str
-    words: str
+    layer: str
+    text: str
     values: tuple[float, ...]
-    becomes: float
+    result: float
     sign: str = ", "
 
 
 class Position(NamedTuple):
-    """Where a number stands: on a map by row and column, or in a row of numbers."""
+    """Where a number stands: at a row and column of a map, or in a vector."""
 
-    number: int
+    channel: int
     row: int | None = None
     column: int | None = None
 
@@ -35,15 +35,18 @@ class Position(NamedTuple):
 
 
 class LayerIO(NamedTuple):
-    """A module with what goes into it and what comes out, for one picture."""
+    """A layer with its input and output for one image, without the batch axis.
+
+    `gradient`, of the output's shape, is that of the predicted class's logit.
+    """
 
     name: str
-    module: nn.Module
-    before: Tensor
-    after: Tensor
+    layer: nn.Module
+    input: Tensor
+    output: Tensor
+    gradient: Tensor
 
 
-@torch.inference_mode()
 def trace_activation(
     network: nn.Sequential,
     image: Tensor,
@@ -51,125 +54,163 @@ def trace_activation(
     classes: Sequence[str],
     temperature: float = 1.0,
 ) -> list[TraceStep]:
-    """The way of one number from its convolution to the probability that it ends in.
+    """Trace one activation from its convolution to the probability of the predicted class.
 
-    `image` is (1, C, H, W), and `classes` are the names of what the network answers. Where a stage
-    mixes its inputs the way goes on with the number that this one raises most among those above
-    zero, and at the last with the likeliest class.
+    `image` is (1, C, H, W). Where a layer mixes its inputs, the trace goes on with the output
+    through which the number contributes most to the predicted class's logit: the product of the
+    number, its weight and the logit's gradient at that output.
     """
-    values, place, steps, begun = image, Position(start.number, start.row, start.column), [], False
-    last = [name for name, module in flat_layers(network) if isinstance(module, nn.Linear)][-1]
-    for name, module in flat_layers(network):
-        before, values = values, module(values)
-        if begun and not isinstance(module, nn.Dropout):
-            names = classes if name == last else None
-            passage = LayerIO(name, module, before[0], values[0])
-            made, place = _trace_layer(passage, place, names)
+    passes = _with_gradients(network, image)
+    logits = passes[-1].output
+    predicted = int(logits.argmax())
+    position, steps, started = Position(start.channel, start.row, start.column), [], False
+    for part in passes:
+        if started and not isinstance(part.layer, nn.Dropout):
+            label = classes[predicted] if part is passes[-1] else None
+            made, position = _trace_layer(part, position, label)
             steps += made
-        begun = begun or name == start.stage
-    shares = (values[0] / temperature).softmax(0)
-    words = f"divided by {temperature:.2f}, the temperature, and e to that as a share of the sum"
-    logit = values[0, place.number].item()
-    return [*steps, TraceStep("softmax", words, (logit,), shares[place.number].item())]
+        started = started or part.name == start.layer
+    probability = (logits / temperature).softmax(0)[predicted].item()
+    text = f"softmax of all logits divided by the temperature {temperature:.2f}"
+    return [*steps, TraceStep("softmax", text, (logits[predicted].item(),), probability)]
+
+
+def _with_gradients(network: nn.Sequential, image: Tensor) -> list[LayerIO]:
+    """Run all layers; keep what enters and leaves each, with the predicted logit's gradient."""
+    with torch.inference_mode(False), torch.enable_grad():
+        steps = list(activations(network, image.clone().requires_grad_(), flat=True))
+        outputs = [step.output for step in steps]
+        gradients = torch.autograd.grad(outputs[-1].max(), outputs)
+    return [
+        LayerIO(step.name, step.layer, step.input[0].detach(), step.output[0].detach(), gradient[0])
+        for step, gradient in zip(steps, gradients, strict=True)
+    ]
 
 
 def _trace_layer(
-    passage: LayerIO, place: Position, classes: Sequence[str] | None
+    part: LayerIO, position: Position, label: str | None
 ) -> tuple[list[TraceStep], Position]:
-    """What one stage makes of the number at a place, and where it then stands.
+    """Describe what one layer does with the number at a position, and where it then stands.
 
-    Only what makes the answer is given the names of the classes.
+    Only the last layer gets a `label`: the predicted class.
     """
-    name, module, before, after = passage
-    value = _value_at(before, place)
-    if isinstance(module, (nn.Conv2d, nn.Linear)):
-        return _trace_linear(passage, place, classes)
-    if isinstance(module, nn.Flatten):
+    name, layer, before, after, _ = part
+    value = _value_at(before, position)
+    if isinstance(layer, (nn.Conv2d, nn.Linear)):
+        return _trace_linear(part, position, label)
+    if isinstance(layer, nn.BatchNorm2d):
+        return _trace_norm(part, position)
+    if isinstance(layer, nn.Flatten):
         height, width = before.shape[1:]
-        index = (place.number * height + place.row) * width + place.column
-        words = f"laid out: {place}map {place.number} is number {index} of {len(after):,}"
-        return [TraceStep(name, words, (value,), value)], Position(index)
-    if isinstance(module, nn.MaxPool2d):
-        return _trace_pool(passage, place)
-    if isinstance(module, (nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)):
-        most = isinstance(module, nn.AdaptiveMaxPool2d)
-        words = f"the {'greatest' if most else 'mean'} of its map's {before[0].numel()} numbers"
-        place = Position(place.number, 0, 0)
-        return [TraceStep(name, words, (value,), _value_at(after, place))], place
-    if isinstance(module, layers.Residual):
-        place = _trace_norm(place, before, after)
-        words = f"its block adds what two convolutions find about it: map {place.number}"
-        return [TraceStep(name, words, (value,), _value_at(after, place))], place
-    words = _WORDS.get(type(module), "changed by itself")
-    return [TraceStep(name, words, (value,), _value_at(after, place))], place
+        index = (position.channel * height + position.row) * width + position.column
+        text = f"{position}map {position.channel} is element {index} of a vector of {len(after):,}"
+        return [TraceStep(name, text, (value,), value)], Position(index)
+    if isinstance(layer, nn.MaxPool2d):
+        return _trace_pool(part, position)
+    if isinstance(layer, (nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)):
+        kind = "maximum" if isinstance(layer, nn.AdaptiveMaxPool2d) else "mean"
+        text = f"the {kind} of its map's {before[0].numel()} numbers"
+        position = Position(position.channel, 0, 0)
+        return [TraceStep(name, text, (value,), _value_at(after, position))], position
+    if isinstance(layer, layers.Residual):
+        position = _rescale(position, before, after)
+        text = f"the block adds the output of two convolutions: map {position.channel}"
+        return [TraceStep(name, text, (value,), _value_at(after, position))], position
+    text = _TEXTS.get(type(layer), "changed by itself")
+    return [TraceStep(name, text, (value,), _value_at(after, position))], position
 
 
-_WORDS = {
-    nn.BatchNorm2d: "moved and scaled as all numbers of this map",
+_TEXTS = {
     nn.ReLU: "kept if it is positive, else zero",
-    nn.GELU: "kept if it is large, made smaller if it is small, nearly zero if it is below zero",
-    layers.Scale: "made smaller, as all of them",
+    nn.GELU: "kept if it is large, nearly zero if it is negative",
+    layers.Scale: "multiplied by a constant",
 }
 
 
-def _value_at(values: Tensor, place: Position) -> float:
-    index = place.number if place.row is None else place
+def _value_at(values: Tensor, position: Position) -> float:
+    index = position.channel if position.row is None else position
     return values[index].item()
 
 
-def _trace_norm(place: Position, before: Tensor, after: Tensor) -> Position:
-    shrunk = before.shape[1] / after.shape[1]
-    return Position(place.number, int(place.row / shrunk), int(place.column / shrunk))
+def _rescale(position: Position, before: Tensor, after: Tensor) -> Position:
+    factor = before.shape[1] / after.shape[1]
+    channel = min(position.channel, after.shape[0] - 1)
+    return Position(channel, int(position.row / factor), int(position.column / factor))
 
 
-def _trace_pool(passage: LayerIO, place: Position) -> tuple[list[TraceStep], Position]:
-    name, module, before, after = passage
-    side = module.kernel_size
-    row = min(place.row // side, after.shape[1] - 1)
-    column = min(place.column // side, after.shape[2] - 1)
-    window = before[place.number, row * side :, column * side :][:side, :side]
-    if (row, column) == (place.row // side, place.column // side):
-        words = "the greatest of its neighbours is kept"
+def _trace_norm(part: LayerIO, position: Position) -> tuple[list[TraceStep], Position]:
+    """Describe batch norm with the numbers of the map: mean, deviation, scale and shift."""
+    norm, channel = part.layer, position.channel
+    mean = norm.running_mean[channel].item()
+    deviation = (norm.running_var[channel] + norm.eps).sqrt().item()
+    text = (
+        f"minus the mean {mean:.3g}, divided by the deviation {deviation:.3g}, times "
+        f"{norm.weight[channel].item():.3g}, plus {norm.bias[channel].item():.3g}"
+    )
+    value = _value_at(part.input, position)
+    return [TraceStep(part.name, text, (value,), _value_at(part.output, position))], position
+
+
+def _trace_pool(part: LayerIO, position: Position) -> tuple[list[TraceStep], Position]:
+    name, layer, before, after, _ = part
+    side = layer.kernel_size
+    row = min(position.row // side, after.shape[1] - 1)
+    column = min(position.column // side, after.shape[2] - 1)
+    window = before[position.channel, row * side :, column * side :][:side, :side]
+    if (row, column) == (position.row // side, position.column // side):
+        text = "the maximum of its window is kept"
     else:
-        words = "the map's last row or column has no partner and is left out; its neighbours go on"
-    place = Position(place.number, row, column)
-    return [
-        TraceStep(name, words, tuple(window.flatten().tolist()), _value_at(after, place))
-    ], place
+        text = "the last row or column of an odd map is left out; its neighbors go on"
+    position = Position(position.channel, row, column)
+    values = tuple(window.flatten().tolist())
+    return [TraceStep(name, text, values, _value_at(after, position))], position
 
 
 def _trace_linear(
-    passage: LayerIO, place: Position, classes: Sequence[str] | None
+    part: LayerIO, position: Position, label: str | None
 ) -> tuple[list[TraceStep], Position]:
-    """The number times a weight, and the sum of all such products."""
-    name, module, before, after = passage
-    value, goal = _value_at(before, place), Position(0)
-    if isinstance(module, nn.Conv2d):
-        (step, _), (edge, _), (tall, _) = module.stride, module.padding, module.kernel_size
-        row, column = (
-            min(max((at + edge - tall // 2) // step, 0), size - 1)
-            for at, size in zip(place[1:], after.shape[1:], strict=True)
-        )
-        weights = module.weight[
-            :, place.number, place.row + edge - row * step, place.column + edge - column * step
-        ]
-        sums, goal = after[:, row, column], Position(0, row, column)
-        kind, products = "map", module.weight[0].numel()
+    """Describe the product with a weight, and the sum of all products of the chosen output."""
+    name, layer, _, after, gradient = part
+    value = _value_at(part.input, position)
+    weights = _weights_of(part, position)
+    if label is None:
+        contribution = value * weights * gradient
+        reached = weights != 0
+        if not contribution.any():
+            contribution = weights.abs()
+        flat = int(contribution.masked_fill(~reached, -torch.inf).argmax())
     else:
-        weights, sums = module.weight[:, place.number], after
-        kind, products = "unit", module.in_features
-    raised = (value * weights).masked_fill(sums <= 0, -torch.inf)
-    number = int(sums.argmax() if classes or not (sums > 0).any() else raised.argmax())
-    into = f"class {classes[number]}" if classes else f"{kind} {number}"
-    weight, total = weights[number].item(), sums[number].item()
-    made = value * weight
+        flat = int(after.argmax())
+    target = Position(*(int(i) for i in torch.unravel_index(torch.tensor(flat), after.shape)))
+    kind = "map" if isinstance(layer, nn.Conv2d) else "unit"
+    goal = f"class {label}" if label is not None else f"{kind} {target.channel}"
+    weight, total = _value_at(weights, target), _value_at(after, target)
+    product = value * weight
+    others = layer.weight[0].numel() - 1
     return [
-        TraceStep(name, f"times its weight for {into}", (value, weight), made, " × "),
+        TraceStep(name, f"times its weight for {goal}", (value, weight), product, " × "),
         TraceStep(
             name,
-            f"with {products - 1:,} other products and the bias: {into}",
-            (made, total - made),
+            f"with {others:,} other products and the bias: {goal}",
+            (product, total - product),
             total,
             " + ",
         ),
-    ], goal._replace(number=number)
+    ], target
+
+
+def _weights_of(part: LayerIO, position: Position) -> Tensor:
+    """Return the weight of the number at a position for each output; 0 where it does not reach."""
+    if isinstance(part.layer, nn.Linear):
+        return part.layer.weight[:, position.channel]
+    conv = part.layer
+    (stride, _), (padding, _), (kernel, _) = conv.stride, conv.padding, conv.kernel_size
+    weights = torch.zeros_like(part.output)
+    for i in range(kernel):
+        for j in range(kernel):
+            row, odd_row = divmod(position.row + padding - i, stride)
+            column, odd_column = divmod(position.column + padding - j, stride)
+            inside = 0 <= row < weights.shape[1] and 0 <= column < weights.shape[2]
+            if inside and not odd_row and not odd_column:
+                weights[:, row, column] = conv.weight[:, position.channel, i, j]
+    return weights

@@ -48,7 +48,7 @@ class ModelCard:
     """
 
     dataset: str = _text(200)
-    model: str = _text(80)
+    model: str = _text(400)
     classes: tuple[str, ...]
     parameters: int = _positive()
     config: dict[str, Any]

@@ -95,7 +95,7 @@ def read_card(path: str | Path) -> ModelCard:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
+            if MAX_HEADER_BYTES < int.from_bytes(file.read(8), "little") < path.stat().st_size:
                 raise ValueError(f"its header is larger than {MAX_HEADER_BYTES:,} bytes")
         with safetensors.safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get("card")

@@ -1,6 +1,6 @@
 """What a network has learnt and what it sees, as pictures."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn import UserError
-from cnn.interpret.layers import Box
+from cnn.interpret.layers import Box, feature_maps
 from cnn.models.layers import BLOCKS
 from cnn.plots.colormaps import (
     DIVERGING,
@@ -97,18 +97,6 @@ def _filter_colors(weights: Tensor, largest: Tensor) -> Tensor:
         stretched = weights / weights.abs().max().clamp(min=1e-12)
         return ((stretched + 1) * 127.5).round().byte().permute(1, 2, 0)
     return diverging(weights.mean(0), largest.item())
-
-
-@torch.inference_mode()
-def feature_maps(network: nn.Sequential, image: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """What each stage makes of one picture (1, C, H, W): its name and its maps (C, H, W).
-
-    Stages that answer with numbers instead of maps are left out.
-    """
-    for name, stage in network.named_children():
-        image = stage(image)
-        if image.dim() == 4:
-            yield name, image[0].float().cpu()
 
 
 def feature_map_grid(maps: Tensor, each: bool = False) -> Image.Image:

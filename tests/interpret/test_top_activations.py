@@ -8,14 +8,8 @@ from support import learner
 from torch import nn
 
 from cnn.data import datasets
-from cnn.interpret.layers import flat_layers
-from cnn.interpret.top_activations import (
-    TOP_IMAGES,
-    forward_to_layer,
-    probe_images,
-    receptive_field,
-    top_activations,
-)
+from cnn.interpret.layers import activation_of, flat_layers, receptive_field
+from cnn.interpret.top_activations import TOP_IMAGES, probe_images, top_activations
 from cnn.models import architectures
 from cnn.models.checkpoints import Checkpoint
 
@@ -48,7 +42,7 @@ def test_only_the_receptive_field_changes_an_activation(name, dataset):
     convolutions = [s for s, module in flat_layers(network) if isinstance(module, nn.Conv2d)]
     for layer in convolutions[:4]:
         image = torch.rand(1, dataset.channels, dataset.size, dataset.size, requires_grad=True)
-        maps = forward_to_layer(network, layer, image)
+        maps = activation_of(network, image, layer).output
         row, column = maps.shape[2] // 2, maps.shape[3] // 2
         maps[0, :, row, column].square().sum().backward()
         moved = image.grad[0].abs().sum(0).nonzero()

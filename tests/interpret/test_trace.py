@@ -1,4 +1,6 @@
-"""One number's way through a network, told step by step, is the way that the network takes."""
+"""A trace follows one activation as the network computes it."""
+
+import re
 
 import pytest
 import torch
@@ -11,11 +13,11 @@ from cnn.interpret.trace import trace_activation
 from cnn.models import architectures
 from cnn.models.architectures import MODELS
 
-PICTURE = torch.tensor([1.0, 4.0, 9.0, 16.0]).expand(1, 1, 4, 4)
+IMAGE = torch.tensor([1.0, 4.0, 9.0, 16.0]).expand(1, 1, 4, 4)
 
 
-def _edge_finder() -> nn.Sequential:
-    """The difference of neighbours and a half, ReLU, pooling, and two classes."""
+def _edge_detector() -> nn.Sequential:
+    """The difference of neighbors plus one half, ReLU, pooling, and two classes."""
     network = nn.Sequential()
     network.add_module("conv1", nn.Conv2d(1, 1, 3, padding=1))
     network.add_module("relu1", nn.ReLU())
@@ -30,51 +32,51 @@ def _edge_finder() -> nn.Sequential:
     return network.eval()
 
 
-def test_a_number_is_followed_to_the_probability_as_one_works_out_by_hand():
-    network = _edge_finder()
-    start = arithmetic.break_down_conv(network, PICTURE, "conv1", 0, 1, 2)
-    relu, pool, flat, times, plus, share = trace_activation(network, PICTURE, start, ("cat", "dog"))
-    assert (relu.stage, relu.values, relu.becomes) == ("relu1", (5.5,), 5.5)
-    assert (pool.stage, pool.values, pool.becomes) == ("pool1", (5.5, 7.5, 5.5, 7.5), 7.5)
-    assert "number 1 of 4" in flat.words
+def test_a_trace_computed_by_hand_leads_to_the_probability():
+    network = _edge_detector()
+    start = arithmetic.break_down_conv(network, IMAGE, "conv1", 0, 1, 2)
+    relu, pool, flat, times, plus, softmax = trace_activation(network, IMAGE, start, ("cat", "dog"))
+    assert (relu.layer, relu.values, relu.result) == ("relu1", (5.5,), 5.5)
+    assert (pool.layer, pool.values, pool.result) == ("pool1", (5.5, 7.5, 5.5, 7.5), 7.5)
+    assert "element 1 of a vector of 4" in flat.text
     assert times.values == pytest.approx((7.5, 0.2))
-    assert times.words == "times its weight for class dog"
+    assert times.text == "times its weight for class dog"
     assert plus.values == pytest.approx((1.5, 2.5))
-    assert plus.becomes == pytest.approx(4.0)
-    assert share.becomes == pytest.approx(torch.tensor([0.0, 4.0]).softmax(0)[1].item())
+    assert plus.result == pytest.approx(4.0)
+    assert softmax.result == pytest.approx(torch.tensor([0.0, 4.0]).softmax(0)[1].item())
 
 
-def test_pooling_keeps_the_greatest_and_says_so_where_it_leaves_an_odd_edge_out():
+def test_pooling_keeps_the_maximum_and_says_where_it_leaves_out_an_odd_edge():
     torch.manual_seed(0)
     network = architectures.build("three-conv", DATASETS["mnist"]).eval()
     image = torch.rand(1, 1, 28, 28)
     for row, column in ((5, 5), (6, 0), (0, 6), (6, 6)):
         start = arithmetic.break_down_conv(network, image, "conv3", 2, row, column)
         relu, pool, *_ = trace_activation(network, image, start, DATASETS["mnist"].classes)
-        assert pool.becomes == max(pool.values)
-        assert ("is left out" in pool.words) == (6 in (row, column))
-        assert relu.becomes in pool.values or "is left out" in pool.words
+        assert pool.result == max(pool.values)
+        assert ("is left out" in pool.text) == (6 in (row, column))
+        assert relu.result in pool.values or "is left out" in pool.text
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
 @pytest.mark.parametrize("name", MODELS)
-def test_in_every_network_each_step_begins_with_the_number_that_the_last_one_left(name, dataset):
+def test_each_step_starts_with_the_result_of_the_one_before(name, dataset):
     torch.manual_seed(0)
     dataset = DATASETS[dataset]
     network = architectures.build(name, dataset).eval()
     image = torch.rand(1, dataset.channels, dataset.size, dataset.size)
-    stages = [stage for stage, _ in flat_layers(network)]
-    for stage, module in flat_layers(network):
+    names = [name for name, _ in flat_layers(network)]
+    for layer, module in flat_layers(network):
         if not isinstance(module, nn.Conv2d):
             continue
-        start = arithmetic.break_down_conv(network, image, stage, 3, 4, 5)
+        start = arithmetic.break_down_conv(network, image, layer, 3, 4, 5)
         value, steps = start.total, trace_activation(network, image, start, dataset.classes)
         for step in steps:
-            assert min(abs(value - one) for one in step.values) < 1e-4
-            value = step.becomes
+            assert min(abs(value - number) for number in step.values) < 1e-4
+            value = step.result
         assert value == pytest.approx(network(image).softmax(1).max().item(), abs=1e-5)
-        told = [step.stage for step in steps if step.stage in stages]
-        assert told == sorted(told, key=stages.index)
+        traced = [step.layer for step in steps if step.layer in names]
+        assert traced == sorted(traced, key=names.index)
 
 
 def test_a_product_and_its_sum_are_what_the_layer_computes():
@@ -84,6 +86,47 @@ def test_a_product_and_its_sum_are_what_the_layer_computes():
     start = arithmetic.break_down_conv(network, image, "conv1", 2)
     for step in trace_activation(network, image, start, DATASETS["mnist"].classes):
         if step.sign == " × ":
-            assert step.becomes == pytest.approx(step.values[0] * step.values[1])
+            assert step.result == pytest.approx(step.values[0] * step.values[1])
         if step.sign == " + ":
-            assert step.becomes == pytest.approx(sum(step.values), abs=1e-5)
+            assert step.result == pytest.approx(sum(step.values), abs=1e-5)
+
+
+def test_batch_norm_is_explained_by_the_numbers_of_its_map():
+    torch.manual_seed(0)
+    network = architectures.build("four-conv-norm", DATASETS["mnist"])
+    network(torch.rand(8, 1, 28, 28))
+    network.eval()
+    image = torch.rand(1, 1, 28, 28)
+    start = arithmetic.break_down_conv(network, image, "conv1", 5, 3, 4)
+    norm, relu, *_ = trace_activation(network, image, start, DATASETS["mnist"].classes)
+    numbers = [float(number) for number in re.findall(r"-?\d\.?[\de.+-]*", norm.text)]
+    mean, deviation, scale, shift = numbers
+    assert norm.values == pytest.approx((start.total,), abs=1e-5)
+    expected = (start.total - mean) / deviation * scale + shift
+    assert norm.result == pytest.approx(expected, rel=0.02, abs=0.01)
+    assert relu.result == pytest.approx(max(norm.result, 0))
+
+
+def test_a_trace_goes_through_the_output_that_contributes_most_to_the_prediction():
+    network = nn.Sequential()
+    network.add_module("conv1", nn.Conv2d(1, 1, 1, bias=False))
+    network.add_module("flatten", nn.Flatten())
+    network.add_module("dense1", nn.Linear(1, 2, bias=False))
+    network.add_module("dense2", nn.Linear(2, 2, bias=False))
+    network.conv1.weight = nn.Parameter(torch.ones(1, 1, 1, 1))
+    network.dense1.weight = nn.Parameter(torch.tensor([[3.0], [2.0]]))
+    network.dense2.weight = nn.Parameter(torch.tensor([[0.1, 5.0], [0.0, 0.0]]))
+    image = torch.ones(1, 1, 1, 1)
+    start = arithmetic.break_down_conv(network, image, "conv1")
+    steps = trace_activation(network, image, start, ("cat", "dog"))
+    assert [step.text for step in steps if step.sign == " × "] == [
+        "times its weight for unit 1",  # 2 x 5 is more than 3 x 0.1
+        "times its weight for class cat",
+    ]
+
+
+def test_tracing_leaves_no_gradient_behind():
+    network = _edge_detector()
+    start = arithmetic.break_down_conv(network, IMAGE, "conv1", 0, 1, 2)
+    trace_activation(network, IMAGE, start, ("cat", "dog"))
+    assert all(parameter.grad is None for parameter in network.parameters())

@@ -1,10 +1,9 @@
-"""A checkpoint comes back as it was kept, and a bad one is a sentence and not a traceback."""
+"""Checkpoints: a round trip keeps everything, and a bad file is a UserError."""
 
 import copy
 import dataclasses
 import json
 import pickle
-from dataclasses import asdict
 
 import pytest
 import safetensors.torch
@@ -18,12 +17,12 @@ from cnn.models.checkpoints import Checkpoint
 from cnn.training.finalize import finalize
 from cnn.training.state import Progress, start
 
-EPOCH = asdict(Progress(9, 9, 1, 0.5, 0.01, 2.5, 0.1, 2.6, 0.2, 900.0))
+EPOCH = Progress(9, 9, 1, 0.5, 0.01, 2.5, 0.1, 2.6, 0.2, 900.0).row()
 
 
 @pytest.fixture(scope="module")
 def checkpoint():
-    """A network that has not learnt anything yet: here it need not."""
+    """An untrained network with its card."""
     return finalize(start(learner.RECIPE, learner.few(), learner.CPU))
 
 
@@ -39,8 +38,8 @@ def _with(checkpoint: Checkpoint, **changes) -> Checkpoint:
 
 
 def _write(path, checkpoint: Checkpoint, **lies):
-    """A file like a checkpoint's, some values of its Card replaced whatever they are."""
-    card = json.dumps(dataclasses.asdict(checkpoint.card) | lies)
+    """Write a checkpoint with some values of its card replaced by anything."""
+    card = json.dumps(checkpoint.card.to_dict() | lies)
     safetensors.torch.save_file(_tensors(checkpoint), path, metadata={"card": card})
     return path
 
@@ -63,7 +62,7 @@ def test_weights_come_back_bit_for_bit(checkpoint, kept):
         assert torch.equal(tensor, after[name]) and tensor.dtype == after[name].dtype, name
 
 
-def test_the_card_comes_back_word_for_word(checkpoint, kept):
+def test_a_card_comes_back_unchanged(checkpoint, kept):
     card = checkpoints.load(kept).card
     assert card == checkpoints.read_card(kept)
     plain = json.loads(json.dumps(dataclasses.asdict(checkpoint.card)))
@@ -71,16 +70,17 @@ def test_the_card_comes_back_word_for_word(checkpoint, kept):
     assert card.classes == checkpoint.card.classes
 
 
-def test_a_network_comes_back_ready_to_answer_and_not_to_learn(kept):
+def test_a_network_comes_back_in_evaluation_mode_without_gradients(kept):
     network = checkpoints.load(kept).network
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("name", architectures.MODELS)
-def test_every_network_can_be_kept(name, checkpoint, tmp_path):
+def test_every_network_can_be_saved(name, checkpoint, tmp_path):
     torch.manual_seed(0)
     network = architectures.build(name, SYNTHETIC).to(memory_format=torch.channels_last)
+    checkpoints.round_to_half(network)
     checkpoints.save(
         tmp_path / "one.safetensors", _with(checkpoint, model=name)._replace(network=network)
     )
@@ -94,7 +94,7 @@ def test_loading_leaves_torchs_random_numbers_alone(kept):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_file_that_is_not_there_is_named():
+def test_a_missing_file_is_named():
     assert "'nowhere.safetensors'" in _fault("nowhere.safetensors")
 
 
@@ -105,7 +105,7 @@ def test_a_truncated_file_says_so(kept, share):
     assert "not a whole safetensors file" in _fault(kept)
 
 
-def test_a_header_that_lies_about_its_length_is_no_checkpoint(kept):
+def test_a_header_with_a_false_length_is_refused(kept):
     whole = bytearray(kept.read_bytes())
     for length in (0, 2**40, 2**63):
         whole[:8] = length.to_bytes(8, "little")
@@ -146,13 +146,13 @@ def test_an_unknown_architecture_is_named(checkpoint, tmp_path):
     assert "'transformer'" in _fault(path)
 
 
-def test_safetensors_without_a_card_are_no_checkpoint(checkpoint, tmp_path):
+def test_safetensors_without_a_card_are_not_a_checkpoint(checkpoint, tmp_path):
     path = tmp_path / "bare.safetensors"
     safetensors.torch.save_file(_tensors(checkpoint), path)
-    assert "has no Card" in _fault(path)
+    assert "it has none" in _fault(path)
     for card in ("", "{", "[]", "3", "{}", '{"classes": 3}'):
         safetensors.torch.save_file(_tensors(checkpoint), path, metadata={"card": card})
-        assert "has no Card" in _fault(path)
+        assert "The model card of" in _fault(path)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,26 @@ def test_safetensors_without_a_card_are_no_checkpoint(checkpoint, tmp_path):
         {"dataset": {}},
         {"temperature": "warm"},
         {"temperature": 0},
-        {"threshold": None},
+        {"ood_threshold": None},
         {"parameters": "many"},
         {"parameters": 10**400},
-        {"claim": "x"},
-        {"seconds": None},
+        {"reference_accuracy": "x"},
+        {"reference_accuracy": 1.5},
+        {"test_accuracy": -0.1},
+        {"test_accuracy": True},
+        {"temperature": 0.001},
+        {"temperature": 1e9},
+        {"tta": "many"},
+        {"ood_score": "feeling"},
+        {"ood_auroc": {"noise": 2.0}},
+        {"versions": {"torch": 2}},
+        {"command": "x" * 30_000},
+        {"date": "x" * 50},
+        {"format_version": 1},
+        {"history": [EPOCH] * 501},
+        {"train_seconds": None},
         {"test_accuracy": None},
-        {"test_accuracy_averaged": float("nan")},
+        {"test_accuracy_tta": float("nan")},
         {"ece": []},
         {"validation_accuracy": "all"},
         {"hardware": None},
@@ -183,21 +196,21 @@ def test_safetensors_without_a_card_are_no_checkpoint(checkpoint, tmp_path):
     ],
     ids=lambda lies: str(lies)[:80],
 )
-def test_a_card_that_lies_about_what_is_asked_of_it_is_refused(checkpoint, tmp_path, lies):
+def test_a_card_with_an_impossible_field_is_refused(checkpoint, tmp_path, lies):
     honest = _write(tmp_path / "honest.safetensors", checkpoint, history=[EPOCH])
     assert checkpoints.load(honest).card.history == [EPOCH]
-    assert "has no Card" in _fault(_write(tmp_path / "liar.safetensors", checkpoint, **lies))
+    assert "The model card of" in _fault(_write(tmp_path / "liar.safetensors", checkpoint, **lies))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(checkpoint, tmp_path, value):
+def test_weights_that_are_not_finite_are_refused(checkpoint, tmp_path, value):
     network = copy.deepcopy(checkpoint.network)
     network.state_dict()["conv1.weight"][0, 0, 0, 0] = value
     checkpoints.save(tmp_path / "sick.safetensors", checkpoint._replace(network=network))
-    assert "no numbers" in _fault(tmp_path / "sick.safetensors")
+    assert "not finite" in _fault(tmp_path / "sick.safetensors")
 
 
-def test_keeping_makes_the_folder_and_leaves_nothing_but_the_file(checkpoint, tmp_path):
+def test_saving_makes_the_folder_and_leaves_only_the_file(checkpoint, tmp_path):
     checkpoints.save(tmp_path / "deep" / "down" / "one.safetensors", checkpoint)
     assert [path.name for path in (tmp_path / "deep" / "down").iterdir()] == ["one.safetensors"]
 
@@ -216,14 +229,14 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_beside_it(checkpo
     assert kept.read_bytes() == before
 
 
-def test_a_place_that_is_a_folder_is_refused_and_left_as_it_was(checkpoint, tmp_path):
+def test_a_path_that_is_a_folder_is_refused_and_left_as_it_was(checkpoint, tmp_path):
     (tmp_path / "taken.safetensors").mkdir()
     with pytest.raises(UserError, match="could not be written"):
         checkpoints.save(tmp_path / "taken.safetensors", checkpoint)
     assert [path.name for path in tmp_path.iterdir()] == ["taken.safetensors"]
 
 
-def test_a_place_inside_a_file_is_refused(checkpoint, kept):
+def test_a_path_inside_a_file_is_refused(checkpoint, kept):
     with pytest.raises(UserError, match="could not be written"):
         checkpoints.save(kept / "inside.safetensors", checkpoint)
 
@@ -247,18 +260,20 @@ def _keep(folder, checkpoint, **cards):
 
 def test_the_default_is_the_one_whose_card_says_so(checkpoint, tmp_path):
     better = {"validation_accuracy": 1.0}
-    _keep(tmp_path, checkpoint, a=better, bb={"default": True, "validation_accuracy": 0.1}, ccc={})
+    _keep(
+        tmp_path, checkpoint, a=better, bb={"is_default": True, "validation_accuracy": 0.1}, ccc={}
+    )
     assert checkpoints.load_default(tmp_path, "synthetic").card.seed == 2
-    assert checkpoints.load_default(str(tmp_path), "synthetic").card.default
+    assert checkpoints.load_default(str(tmp_path), "synthetic").card.is_default
 
 
-def test_where_none_says_so_the_best_on_held_out_pictures_answers(checkpoint, tmp_path):
+def test_without_a_default_the_best_on_validation_images_is_it(checkpoint, tmp_path):
     accuracies = {"validation_accuracy": 0.5, "test_accuracy": 1.0}
     _keep(tmp_path, checkpoint, a=accuracies, bb={"validation_accuracy": 0.9, "test_accuracy": 0})
     assert checkpoints.load_default(tmp_path, "synthetic").card.seed == 2
 
 
-def test_only_a_checkpoint_of_the_data_set_answers_for_it(checkpoint, tmp_path):
+def test_the_default_is_a_checkpoint_of_the_data_set(checkpoint, tmp_path):
     _keep(tmp_path, checkpoint, a={"dataset": "mnist"}, bb={"dataset": "synthetic"})
     assert checkpoints.load_default(tmp_path, "mnist").card.seed == 1
     with pytest.raises(UserError, match="no network for CIFAR-10"):
@@ -271,26 +286,89 @@ def test_an_empty_folder_says_which_command_makes_a_default(tmp_path, dataset):
         checkpoints.load_default(tmp_path, dataset)
 
 
-def test_a_network_without_any_data_set_of_that_name_is_asked_for_in_vain(tmp_path):
+def test_an_unknown_data_set_has_no_default(tmp_path):
     with pytest.raises(UserError, match="no data set called 'imagenet'"):
         checkpoints.load_default(tmp_path, "imagenet")
 
 
-def test_a_collection_names_the_networks_of_a_data_set_the_default_first(checkpoint, tmp_path):
+def test_a_registry_lists_the_networks_of_a_data_set_the_default_first(checkpoint, tmp_path):
     for name, accuracy, default in (("a", 0.9, False), ("b", 0.5, True), ("c", 0.95, False)):
-        changed = _with(checkpoint, validation_accuracy=accuracy, default=default)
+        changed = _with(checkpoint, validation_accuracy=accuracy, is_default=default)
         checkpoints.save(tmp_path / f"{name}.safetensors", changed)
-    collection = checkpoints.ModelRegistry(tmp_path)
-    assert collection.names("synthetic") == list(collection.all("synthetic")) == ["b", "c", "a"]
-    assert collection.names("cifar10") == []
-    assert collection.chosen("synthetic", "c")[0] == "c"
-    assert collection.chosen("synthetic", "gone")[0] == collection.chosen("synthetic", None)[0]
-    assert collection.named("a") is collection.named("a")
+    registry = checkpoints.ModelRegistry(tmp_path)
+    assert registry.names("synthetic") == list(registry.all("synthetic")) == ["b", "c", "a"]
+    assert registry.names("cifar10") == []
+    assert registry.get_or_default("synthetic", "c")[0] == "c"
+    assert registry.get_or_default("synthetic")[0] == "b"
+    assert registry.get("a") is registry.get("a")
     with pytest.raises(UserError, match="'gone'.*a, b, c"):
-        collection.named("gone")
+        registry.get("gone")
 
 
-def test_a_broken_file_in_the_folder_is_left_out_with_a_word(checkpoint, tmp_path, caplog):
+def test_a_mistyped_name_is_an_error_and_not_the_default_network(checkpoint, tmp_path):
+    checkpoints.save(tmp_path / "a.safetensors", checkpoint)
+    with pytest.raises(UserError, match="no network 'b' for Synthetic digits. Choose: a"):
+        checkpoints.ModelRegistry(tmp_path).get_or_default("synthetic", "b")
+
+
+def test_a_header_too_large_for_a_card_is_not_parsed(checkpoint, tmp_path, monkeypatch):
+    path = _write(tmp_path / "large.safetensors", checkpoint, command="x" * 400_000)
+    monkeypatch.setattr(checkpoints.json, "loads", None)
+    assert "header is larger than 300,000 bytes" in _fault(path)
+
+
+def test_a_long_history_is_thinned_and_keeps_its_last_epoch(checkpoint, tmp_path):
+    history = [EPOCH | {"epoch": number} for number in range(1, 2_001)]
+    checkpoints.save(tmp_path / "long.safetensors", _with(checkpoint, history=history))
+    again = checkpoints.load(tmp_path / "long.safetensors").card.history
+    assert len(again) == 500 and again[-1]["epoch"] == 2_000
+
+
+def test_weights_take_two_bytes_each(checkpoint, kept):
+    parameters = sum(tensor.numel() for tensor in checkpoint.network.state_dict().values())
+    assert kept.stat().st_size < 2 * parameters + 20_000
+
+
+def test_a_weight_too_large_for_half_precision_is_kept_as_it_is(checkpoint, tmp_path):
+    network = copy.deepcopy(checkpoint.network)
+    network.state_dict()["conv1.weight"][0, 0, 0, 0] = 1e6
+    checkpoints.save(tmp_path / "large.safetensors", checkpoint._replace(network=network))
+    again = checkpoints.load(tmp_path / "large.safetensors").network
+    assert again.state_dict()["conv1.weight"][0, 0, 0, 0] == 1e6
+
+
+def test_test_set_predictions_come_back(checkpoint, kept):
+    labels, classes, confidence = checkpoints.load(kept).predictions
+    assert torch.equal(labels, checkpoint.predictions.labels)
+    assert torch.equal(classes, checkpoint.predictions.classes)
+    assert torch.allclose(confidence, checkpoint.predictions.confidence, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("classes", torch.full((100,), 10, dtype=torch.uint8)),
+        ("labels", torch.zeros(99, dtype=torch.uint8)),
+        ("confidence", torch.full((100,), 2.0).half()),
+        ("confidence", torch.full((100,), torch.nan).half()),
+        ("confidence", torch.zeros(100)),
+        ("surprise", torch.zeros(100)),
+    ],
+)
+def test_impossible_predictions_are_refused(checkpoint, tmp_path, name, values):
+    tensors = _tensors(checkpoint) | {
+        "test_set.labels": torch.zeros(100, dtype=torch.uint8),
+        "test_set.classes": torch.zeros(100, dtype=torch.uint8),
+        "test_set.confidence": torch.ones(100).half(),
+        f"test_set.{name}": values,
+    }
+    path = tmp_path / "liar.safetensors"
+    card = json.dumps(checkpoint.card.to_dict())
+    safetensors.torch.save_file(tensors, path, metadata={"card": card})
+    assert "predictions in 'liar.safetensors' are damaged" in _fault(path)
+
+
+def test_a_broken_file_in_the_folder_is_left_out_with_a_warning(checkpoint, tmp_path, caplog):
     checkpoints.save(tmp_path / "whole.safetensors", checkpoint)
     (tmp_path / "broken.safetensors").write_bytes(b"no checkpoint")
     assert list(checkpoints.ModelRegistry(tmp_path)) == ["whole"]

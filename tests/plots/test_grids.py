@@ -7,6 +7,7 @@ from torch import nn
 
 from cnn import UserError
 from cnn.data.datasets import DATASETS
+from cnn.interpret.layers import feature_maps
 from cnn.models import architectures
 from cnn.models.architectures import MODELS
 from cnn.plots import grids
@@ -42,14 +43,14 @@ def test_a_filter_made_by_hand_gives_the_map_worked_out_by_hand():
     """The difference of neighbours, on a picture that rises by columns: 1 4 9 16."""
     edge = torch.tensor([[[[-1.0, 1.0], [0.0, 0.0]]]])
     image = torch.tensor([1.0, 4.0, 9.0, 16.0]).expand(1, 1, 3, 4)
-    maps = dict(grids.feature_maps(_network(edge), image))
+    maps = dict(feature_maps(_network(edge), image))
     assert maps["0"].tolist() == [[[3, 5, 7], [3, 5, 7]]]
     assert torch.equal(maps["1"], maps["0"]), "ReLU leaves what is positive"
 
 
 def test_stages_that_answer_with_numbers_have_no_maps():
     image = torch.ones(1, 1, 3, 4)
-    assert list(dict(grids.feature_maps(_network(torch.ones(1, 1, 2, 2)), image))) == [
+    assert list(dict(feature_maps(_network(torch.ones(1, 1, 2, 2)), image))) == [
         "0",
         "1",
     ]
@@ -61,7 +62,7 @@ def test_every_networks_stages_can_be_looked_at(name, dataset):
     torch.manual_seed(0)
     network = architectures.build(name, dataset).eval()
     image = torch.rand(1, dataset.channels, dataset.size, dataset.size)
-    maps = dict(grids.feature_maps(network, image))
+    maps = dict(feature_maps(network, image))
     stages = [stage for stage, _ in network.named_children()]
     assert list(maps) == stages[: len(maps)] and len(maps) >= 3
     assert all(pixels.dim() == 3 and pixels.dtype == torch.float32 for pixels in maps.values())
@@ -141,7 +142,7 @@ def test_looking_changes_no_weight():
     network = architectures.build("two-conv", DATASETS["mnist"]).eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     grids.filters(network)
-    list(grids.feature_maps(network, torch.rand(1, 1, 28, 28)))
+    list(feature_maps(network, torch.rand(1, 1, 28, 28)))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 

@@ -24,10 +24,13 @@ CARD = {
     **dict.fromkeys(
         ("train_accuracy", "train_loss", "validation_accuracy", "test_accuracy", "test_loss"), 0.5
     ),
-    **dict.fromkeys(("test_accuracy_averaged", "ece", "ece_uncalibrated", "seconds"), 0.5),
-    **dict.fromkeys(("hardware", "date", "command"), ""),
+    **dict.fromkeys(("test_accuracy_tta", "ece", "ece_uncalibrated", "train_seconds"), 0.5),
+    **dict.fromkeys(("hardware", "device", "precision", "date", "command"), ""),
     **{"dataset": "mnist", "model": "two-conv", "classes": [*"0123456789"], "parameters": 1},
-    **{"recipe": {}, "seed": 0, "temperature": 1.0, "threshold": 0.0, "versions": {}},
+    **{"config": {}, "seed": 0, "temperature": 1.0, "versions": {}, "tta": "none"},
+    **{"ood_score": "energy", "ood_threshold": 0.0, "ood_fitted_on": "", "ood_auroc": {}},
+    **{"is_default": False, "reference_accuracy": None, "interrupted": False, "history": []},
+    "format_version": 2,
 }
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 

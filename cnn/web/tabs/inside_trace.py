@@ -1,219 +1,176 @@
-"""In the tab Inside: one number of one map, its arithmetic, and its way to the answer."""
-
-from collections.abc import Callable
+"""In the tab Inside: one activation of one map, computed, and traced to the output."""
 
 import gradio as gr
-from PIL.Image import Image
 from torch import Tensor, nn
 
 from cnn import UserError
 from cnn.interpret import arithmetic
 from cnn.interpret.arithmetic import ConvBreakdown
-from cnn.interpret.top_activations import probe_images, receptive_field, top_activations
+from cnn.interpret.layers import receptive_field
+from cnn.interpret.top_activations import probe_images, top_activations
 from cnn.interpret.trace import TraceStep, trace_activation
 from cnn.models.checkpoints import Checkpoint
 from cnn.plots import charts, colormaps, grids
 from cnn.web import components
-from cnn.web.components import Subject
+from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession
+from cnn.web.subject import Subject
 
-FILTERS = "filters"
-SEARCH = {
-    "show_progress": "full",
-    "concurrency_limit": 1,
-    "concurrency_id": "excitement",
-    "api_visibility": "private",
-}
-CLOSER = (
-    "A filter is laid over every place of what comes in, its weights are multiplied by what "
-    "lies beneath, and the sum is one pixel of its map. Click the picture or the map to move "
-    "the frame."
+QUEUE = {"concurrency_limit": 1, "concurrency_id": "top-activations"}
+COMPUTED = (
+    "A filter is laid over every place of its input, its weights are multiplied by what lies "
+    "beneath, and the sum is one number of its map. Press the input or the map to move the frame."
 )
-WAY = (
-    "How the number in the frame came about, and what becomes of it, stage by stage, until it is "
-    "part of the answer. Where a stage mixes many numbers, its strongest way on is followed."
+TOP = (
+    "The 9 of 2,000 test images that activate this filter most. The frame is the receptive field "
+    "of the strongest response."
 )
-EXCITED = (
-    "Of two thousand test pictures the nine in which this filter finds most, framed where it does. "
-    "What stands in the frames is what it looks for."
+NO_FILTER = (
+    "No single filter makes these maps, since two paths are added. Press a layer that one "
+    "convolution leads to."
 )
-NO_FILTER = "No single filter made these maps. Choose a stage that one convolution leads to."
 
 
-def view(asked: list, stage: gr.Radio) -> tuple[gr.Number, Callable]:
-    """Add the view; gives the choice of filters, and what lets it follow an event."""
-    components.heading("One number", CLOSER)
-    with gr.Row(elem_classes="controls numbers"):
-        number, row, column = (
-            gr.Number(0, label=text, precision=0, minimum=0, min_width=80)
-            for text in ("Filter", "Row", "Column")
-        )
-    with gr.Row(elem_classes="trio"):
-        source = components.picture("What comes in, a frame about the patch", "large")
-        weights = components.picture("The filter: blue below zero, orange above", "large still")
-        made = components.picture("What the filter finds, a frame about the number", "large")
-    components.heading("All the way", WAY)
-    sums = gr.HTML(apply_default_css=False, elem_id="sums")
-    components.heading("What excites it", EXCITED)
-    state = gr.HTML(apply_default_css=False, elem_id="exciting")
-    nine = components.picture("The nine test pictures that excite the filter most", "sheet still")
-    places = [number, row, column]
-    outputs = [*places, source, weights, made, sums]
-
-    def start(
-        subject: Subject, visit: VisitorSession, stage: str, *place: float | None
-    ) -> ConvBreakdown | None:
-        network = visit.checkpoint(subject.dataset).network
-        return _start(network, subject, stage, *place)
-
-    def follow(subject: Subject, visit: VisitorSession, stage: str, *place: float | None) -> tuple:
-        with components.toast():
-            checkpoint = visit.checkpoint(subject.dataset)
-            found = _start(checkpoint.network, subject, stage, *place)
-            return _closer(checkpoint, subject, found)
-
-    def over(subject, visit, stage, number, row, column, event: gr.SelectData) -> tuple:
-        with components.toast():
-            found = start(subject, visit, stage, number, row, column)
-        scale = grids.enlarged_scale(max(found.inputs.shape[1:]))
-        return found.over(event.index[1] // scale, event.index[0] // scale)
-
-    def on(subject, visit, stage, number, row, column, event: gr.SelectData) -> tuple:
-        with components.toast():
-            found = start(subject, visit, stage, number, row, column)
-        scale = grids.enlarged_scale(max(found.map.shape))
-        return event.index[1] // scale, event.index[0] // scale
-
-    def excite(
-        subject: Subject,
-        visit: VisitorSession,
-        stage: str,
-        number: float,
-        progress=gr.Progress(),  # noqa: B008
-    ) -> tuple:
-        checkpoint = visit.checkpoint(subject.dataset)
-        try:
-            pictures = _nine(checkpoint, stage, number, progress)
-        except UserError as error:
-            return components.inline_error(error), gr.update(visible=False)
-        return "", gr.update(value=pictures, visible=pictures is not None)
-
-    def after(done: Callable, stage: gr.Radio | gr.State) -> None:
-        now = [*asked, stage, number]
-        followed = done(follow, now, outputs, **components.HIDDEN_ENDPOINT)
-        followed.then(excite, now, [state, nine], **SEARCH, show_progress_on=state)
-
-    placed = [*asked, stage, *places]
-    for clicked, place in ((source, over), (made, on)):
-        moved = clicked.select(place, placed, [row, column], **components.HIDDEN_ENDPOINT)
-        moved.then(follow, placed, outputs, **components.HIDDEN_ENDPOINT)
-    for typed in (row, column):
-        typed.input(follow, placed, outputs, **components.HIDDEN_ENDPOINT)
-    after(number.input, stage)
-    return number, after
+def views(session: gr.State, subject: gr.State) -> None:
+    """Add both views; they follow the map that is selected in the picture of the network."""
+    script = components.asset("activation.js")
+    components.heading("One activation, computed", COMPUTED)
+    computed = components.derived("activation", script)
+    computed.follow(_computed, [subject, session], computed, **LATEST)
+    components.heading("Top activating images", TOP)
+    images = components.derived("top-activations", script)
+    images.follow(_top_images, [subject, session], images, **QUEUE, **LATEST)
 
 
-def _nine(checkpoint: Checkpoint, stage: str, number: float, progress: Callable) -> Image | None:
-    name = _convolution(checkpoint.network, stage)
-    if name is None:
-        return None
-    found = top_activations(checkpoint, name, progress)
-    chosen = min(max(int(number or 0), 0), len(found.images) - 1)
-    images = probe_images(checkpoint).images[found.images[chosen]]
-    places = found.positions[chosen].tolist()
-    side = images.shape[3]
-    return charts.strip(
-        images, [receptive_field(checkpoint.network, name, side, *place) for place in places]
-    )
+def _selection(event: gr.EventData) -> tuple[str | None, int, int | None, int | None]:
+    """Return layer, map, row and column; `None` where none is selected."""
+
+    def number(name: str) -> int | None:
+        text = str(event._data.get(name, ""))
+        return int(text[:6]) if text.isdecimal() else None
+
+    layer = str(event._data.get("layer", ""))
+    return layer or None, number("map") or 0, number("row"), number("column")
 
 
-def _convolution(network: nn.Sequential, stage: str) -> str | None:
-    return arithmetic.producing_conv(network, None if stage == FILTERS else stage)
+def _convolution(network: nn.Sequential, layer: str | None) -> str | None:
+    if layer is not None and layer not in dict(network.named_children()):
+        layer = None
+    return arithmetic.producing_conv(network, layer)
 
 
-def _start(
-    network: nn.Sequential, subject: Subject, stage: str, number: float | None, *place: float | None
-) -> ConvBreakdown | None:
-    """The number to look at; None where no single filter made the maps of the stage."""
-    name = _convolution(network, stage)
-    return (
-        arithmetic.break_down_conv(network, subject.image, name, number or 0, *place)
-        if name
-        else None
-    )
-
-
-def _closer(checkpoint: Checkpoint, subject: Subject, start: ConvBreakdown | None) -> tuple:
-    """What stands in the view of one number: its place, three pictures, and the sums."""
-    if start is None:
-        return *[gr.update(visible=False)] * 6, f"<p class='empty'>{NO_FILTER}</p>"
+def _computed(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
+    version = components.event_version(event)
+    if subject.is_empty:
+        return components.render("empty.html", version=version)
+    checkpoint = session.checkpoint(subject.dataset)
+    network, card = checkpoint.network, checkpoint.card
+    layer, *place = _selection(event)
+    convolution = _convolution(network, layer)
+    if convolution is None:
+        return components.render("activation.html", version=version, missing=NO_FILTER)
+    start = arithmetic.break_down_conv(network, subject.image, convolution, *place)
     channel = start.strongest[0].channel
     weights = start.filter if len(start.filter) == 3 else start.filter[channel, None]
-    pictures = (
-        grids.enlarged_inputs(start.inputs, channel, start.frame),
-        grids.enlarged_filter(weights),
-        grids.enlarged_map(start.map, (start.row, start.column, 1, 1)),
+    steps = trace_activation(network, subject.image, start, card.classes, card.temperature)
+    near = next((i for i, step in enumerate(steps) if step.sign == " × "), len(steps))
+    field = receptive_field(
+        network, convolution, subject.image.shape[3], start.row, start.column
     )
-    shown = [gr.update(value=picture, visible=True) for picture in pictures]
-    network, card = checkpoint
-    way = trace_activation(network, subject.image, start, card.classes, card.temperature)
-    place = [gr.update(value=at, visible=True) for at in (start.number, start.row, start.column)]
-    return *place, *shown, _sums(start) + _steps(way)
-
-
-def _sums(start: ConvBreakdown) -> str:
-    """A row for each channel, patch times filter, and what they add up to, as HTML."""
-    rows = []
-    for product in start.strongest:
-        made = product.patch * product.weights
-        low, high = min(0.0, start.inputs.min().item()), start.inputs.max().item()
-        grids = (
-            _grid(product.patch, colormaps.sequential(product.patch, low, high)),
-            _grid(
-                product.weights,
-                colormaps.diverging(product.weights, start.filter.abs().max().item()),
+    return components.render(
+        "activation.html",
+        version=version,
+        missing="",
+        start=start,
+        channel=channel,
+        images={
+            "field": components.inline(grids.enlarged_image(subject.image[0], field)),
+            "input": components.inline(grids.enlarged_inputs(start.inputs, channel, start.box)),
+            "filter": components.inline(grids.enlarged_filter(weights)),
+            "map": components.inline(
+                grids.enlarged_map(start.map, (start.row, start.column, 1, 1))
             ),
-            _grid(made, colormaps.diverging(made, made.abs().max().item())),
-        )
-        signs = zip(grids, ("×", "=", "Σ"), strict=True)
-        row = "".join(f"{grid}<b>{sign}</b>" for grid, sign in signs)
-        name = f"<small>channel {product.channel}</small>" * (len(start.filter) > 1)
-        rows.append(f"<div class='sum'>{name}{row}<strong>{_closely(product.sum)}</strong></div>")
-    others = len(start.filter) - len(start.strongest)
-    terms = [_closely(product.sum) for product in start.strongest]
-    terms += [f"{_closely(start.rest)} (the {others} other channels)"] * (others > 0)
-    terms += [f"{_closely(start.bias)} (bias)"]
-    total = f"<p>{' + '.join(terms)} = <strong>{_closely(start.total)}</strong></p>"
-    return "".join(rows) + total
-
-
-def _steps(steps: list[TraceStep]) -> str:
-    rows = (
-        f"<li><code>{step.stage}</code> {step.sign.join(map(_closely, step.values))} → "
-        f"<strong>{_closely(step.becomes)}</strong> <small>{step.words}</small></li>"
-        for step in steps
+        },
+        products=_products(start),
+        others=len(start.filter) - len(start.strongest),
+        precise=_precise,
+        near=[_words(step) for step in steps[:near]],
+        trace=[_words(step) for step in steps[near:]],
     )
-    return f"<ol class='steps'>{''.join(rows)}</ol>"
 
 
-def _grid(values: Tensor, colors: Tensor) -> str:
-    """Numbers (k, k) as a table, each on its colour, as HTML."""
-    cells = [
-        "".join(_cell(value, color) for value, color in zip(*row, strict=True))
+def _products(start: ConvBreakdown) -> list[dict]:
+    """Describe patch, weights and product of each of the strongest channels as colored cells."""
+    low, high = min(0.0, start.inputs.min().item()), start.inputs.max().item()
+    largest = start.filter.abs().max().item()
+    rows = []
+    for part in start.strongest:
+        product = part.patch * part.weights
+        rows.append(
+            {
+                "channel": part.channel,
+                "sum": part.sum,
+                "grids": [
+                    (_cells(part.patch, colormaps.sequential(part.patch, low, high)), "×"),
+                    (_cells(part.weights, colormaps.diverging(part.weights, largest)), "="),
+                    (
+                        _cells(product, colormaps.diverging(product, product.abs().max().item())),
+                        "Σ",
+                    ),
+                ],
+            }
+        )
+    return rows
+
+
+def _cells(values: Tensor, colors: Tensor) -> list[list[tuple[float, str, str]]]:
+    """Return value, background and ink per cell of (k, k) numbers."""
+    return [
+        [(value, _css(color), _css(colormaps.contrast_color(color))) for value, color in zip(*row, strict=True)]
         for row in zip(values.tolist(), colors.tolist(), strict=True)
     ]
-    return f"<table class='grid'>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
 
 
-def _cell(value: float, color: list[int]) -> str:
-    ground, ink = (",".join(map(str, rgb)) for rgb in (color, colormaps.contrast_color(color)))
-    return f"<td style='background:rgb({ground});color:rgb({ink})'>{_written(value)}</td>"
+def _css(color: list[int] | tuple[int, ...]) -> str:
+    return f"rgb({', '.join(map(str, color))})"
 
 
-def _written(value: float, decimals: int = 2) -> str:
-    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
+def _words(step: TraceStep) -> tuple[str, str, str, str]:
+    return (
+        step.layer,
+        step.sign.join(map(_precise, step.values)),
+        _precise(step.result),
+        step.text,
+    )
 
 
-def _closely(value: float) -> str:
-    """With the more decimals the smaller it is, so that sums and products can be followed."""
-    return _written(value, 2 + sum(0 < abs(value) < small for small in (0.1, 0.01)))
+def _precise(value: float) -> str:
+    """Format with more decimals the smaller the value, so that sums can be followed."""
+    return components.signed(value, 2 + sum(0 < abs(value) < small for small in (0.1, 0.01)))
+
+
+def _top_images(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
+    version = components.event_version(event)
+    checkpoint = session.checkpoint(subject.dataset)
+    layer, index, *_ = _selection(event)
+    convolution = _convolution(checkpoint.network, layer)
+    if convolution is None:
+        return components.render("top_activations.html", version=version, source="", text=NO_FILTER)
+    try:
+        source = _strip(checkpoint, convolution, index)
+    except UserError as error:
+        return components.render(
+            "top_activations.html", version=version, source="", text=str(error)
+        )
+    return components.render("top_activations.html", version=version, source=source, text="")
+
+
+def _strip(checkpoint: Checkpoint, convolution: str, index: int) -> str:
+    found = top_activations(checkpoint, convolution)
+    index = min(index, len(found.images) - 1)
+    images = probe_images(checkpoint).images[found.images[index]]
+    frames = [
+        receptive_field(checkpoint.network, convolution, images.shape[3], *place)
+        for place in found.positions[index].tolist()
+    ]
+    return components.inline(charts.strip(images, frames))
