@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    path = tmp_path_factory.mktemp("pictures") / "one of ours.png"
+def image_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images") / "an image.png"
     Image.fromarray(learner.few().test.images[0, 0].numpy()).resize((200, 200)).save(path)
     return path

@@ -187,44 +187,50 @@ def test_evaluating_prints_the_accuracy_of_every_class(trained):
     assert all(re.search(rf"^ +{label} .*\d%", out, re.MULTILINE) for label in datasets.DIGITS)
 
 
-def test_both_default_networks_classify_an_image(folder, picture):
-    predictions = lines("predict", picture, "--checkpoints", folder)
+def test_both_default_networks_classify_an_image(folder, image_file):
+    predictions = lines("predict", image_file, "--checkpoints", folder)
     assert [line["dataset"] for line in predictions] == ["mnist", "cifar10"]
     for line in predictions:
         assert line.keys() == PREDICTED
-        assert line["image"] == str(picture)
+        assert line["image"] == str(image_file)
         assert list(line["probabilities"]) == list(datasets.DATASETS[line["dataset"]].classes)
         assert sum(line["probabilities"].values()) == pytest.approx(1, abs=1e-4)
         assert line["probability"] == line["probabilities"][line["label"]]
         assert line["verdict"] in ("confident", "uncertain", "out_of_distribution", "blank")
 
 
-def test_every_image_is_classified_by_each_network(folder, picture):
-    assert len(lines("predict", picture, picture, "--checkpoints", folder)) == 4
+def test_every_image_is_classified_by_each_network(folder, image_file):
+    assert len(lines("predict", image_file, image_file, "--checkpoints", folder)) == 4
 
 
-def test_a_prediction_is_a_line_with_its_verdict(folder, picture):
-    code, out, _ = run("predict", picture, "--checkpoints", folder)
+def test_a_prediction_is_a_line_with_its_verdict(folder, image_file):
+    code, out, _ = run("predict", image_file, "--checkpoints", folder)
     digit, photo = out.splitlines()
     assert code == 0
     assert re.fullmatch(r"MNIST -> \d \(\d+\.\d %\), (confident|uncertain)", digit)
     assert re.fullmatch(r"CIFAR-10 -> [a-z]+ \(\d+\.\d %\), (confident|uncertain)", photo)
 
 
-def test_figures_of_a_prediction_are_written_to_their_folder(folder, picture, tmp_path):
-    run("predict", picture, "--checkpoints", folder, "--figures", tmp_path / "figures")
+def test_figures_of_a_prediction_are_written_to_their_folder(folder, image_file, tmp_path):
+    run("predict", image_file, "--checkpoints", folder, "--figures", tmp_path / "figures")
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     for dataset in ("mnist", "cifar10"):
-        assert f"one of ours-{dataset}-filters.png" in names
-        assert any(
-            re.fullmatch(rf"one of ours-{dataset}-maps-\d-conv1.png", name) for name in names
-        )
+        assert f"an image-{dataset}-filters.png" in names
+        assert any(re.fullmatch(rf"an image-{dataset}-maps-\d-conv1.png", name) for name in names)
 
 
-def test_figures_of_two_images_load_each_network_once(folder, picture, tmp_path, monkeypatch):
+def test_figures_of_two_images_load_each_network_once(folder, image_file, tmp_path, monkeypatch):
     read, load = [], checkpoints.load
     monkeypatch.setattr(checkpoints, "load", lambda path: read.append(path) or load(path))
-    run("predict", picture, picture, "--checkpoints", folder, "--figures", tmp_path / "figures")
+    run(
+        "predict",
+        image_file,
+        image_file,
+        "--checkpoints",
+        folder,
+        "--figures",
+        tmp_path / "figures",
+    )
     assert sorted(read) == checkpoints.list_files(folder)
 
 

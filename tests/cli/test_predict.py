@@ -10,12 +10,12 @@ from support.commands import lines, run
 
 
 @pytest.fixture
-def two_of_a_name(picture, tmp_path):
+def two_of_a_name(image_file, tmp_path):
     """Two different images called x.png, in two folders."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    Image.open(picture).save(tmp_path / "a" / "x.png")
-    Image.open(picture).rotate(90).save(tmp_path / "b" / "x.png")
+    Image.open(image_file).save(tmp_path / "a" / "x.png")
+    Image.open(image_file).rotate(90).save(tmp_path / "b" / "x.png")
     return tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"
 
 
@@ -28,9 +28,9 @@ def test_figures_of_images_of_one_name_do_not_replace_each_other(folder, two_of_
     assert first.read_bytes() != second.read_bytes()
 
 
-def test_an_image_that_cannot_be_read_does_not_end_the_others(folder, picture, tmp_path):
+def test_an_image_that_cannot_be_read_does_not_end_the_others(folder, image_file, tmp_path):
     (tmp_path / "broken.png").write_text("not an image")
-    words = ["predict", tmp_path / "broken.png", picture, "--checkpoints", folder, "--json"]
+    words = ["predict", tmp_path / "broken.png", image_file, "--checkpoints", folder, "--json"]
     code, out, err = run(*words)
     error, *predictions = map(json.loads, out.splitlines())
     assert code == 2
@@ -38,37 +38,37 @@ def test_an_image_that_cannot_be_read_does_not_end_the_others(folder, picture, t
     assert [line["dataset"] for line in predictions] == ["mnist", "cifar10"]
 
 
-def test_a_prediction_uses_the_checkpoint_or_the_model_asked_for(folder, picture):
+def test_a_prediction_uses_the_checkpoint_or_the_model_asked_for(folder, image_file):
     path = folder / "mnist-two-conv.safetensors"
-    (by_file,) = lines("predict", picture, "--checkpoint", path)
-    (by_name,) = lines("predict", picture, "--model", "mnist-two-conv", "--checkpoints", folder)
+    (by_file,) = lines("predict", image_file, "--checkpoint", path)
+    (by_name,) = lines("predict", image_file, "--model", "mnist-two-conv", "--checkpoints", folder)
     assert by_file == by_name
     assert by_file["checkpoint"] == str(path)
-    code, _, err = run("predict", picture, "--model", "mnist-two", "--checkpoints", folder)
+    code, _, err = run("predict", image_file, "--model", "mnist-two", "--checkpoints", folder)
     assert code == 2 and "mnist-two-conv" in err
 
 
-def test_an_ensemble_averages_the_networks_of_a_data_set(folder, picture, tmp_path):
+def test_an_ensemble_averages_the_networks_of_a_data_set(folder, image_file, tmp_path):
     for path in folder.glob("mnist*"):
         shutil.copy(path, tmp_path)
         shutil.copy(path, tmp_path / "mnist-copy.safetensors")
-    (ensemble,) = lines("predict", picture, "--ensemble", "--checkpoints", tmp_path)
-    (single,) = lines("predict", picture, "--model", "mnist-copy", "--checkpoints", tmp_path)
+    (ensemble,) = lines("predict", image_file, "--ensemble", "--checkpoints", tmp_path)
+    (single,) = lines("predict", image_file, "--model", "mnist-copy", "--checkpoints", tmp_path)
     assert len(ensemble["checkpoint"]) == 2 and ensemble["model"] == "ensemble"
     assert ensemble["probabilities"] == pytest.approx(single["probabilities"])
 
 
-def test_a_folder_may_hold_networks_of_one_data_set_alone(folder, picture, tmp_path):
+def test_a_folder_may_hold_networks_of_one_data_set_alone(folder, image_file, tmp_path):
     shutil.copy(folder / "cifar10-two-conv.safetensors", tmp_path)
-    (line,) = lines("predict", picture, "--checkpoints", tmp_path)
+    (line,) = lines("predict", image_file, "--checkpoints", tmp_path)
     assert line["dataset"] == "cifar10"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names on Windows are Unicode")
-def test_a_name_that_cannot_be_printed_does_not_end_the_command(folder, picture, tmp_path):
+def test_a_name_that_cannot_be_printed_does_not_end_the_command(folder, image_file, tmp_path):
     strange = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
-    shutil.copy(picture, strange)
-    code, out, _ = run("predict", strange, picture, "--checkpoints", folder)
+    shutil.copy(image_file, strange)
+    code, out, _ = run("predict", strange, image_file, "--checkpoints", folder)
     assert code == 0 and len(out.splitlines()) == 4
 
 

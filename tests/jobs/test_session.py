@@ -71,9 +71,9 @@ def test_a_snapshot_says_what_the_run_is_doing(session_and_snapshots):
 
 def test_the_samples_are_always_the_same_eight_validation_images(session_and_snapshots):
     again = TrainingSession(RECIPE)
-    watched = session_and_snapshots[0].run.splits.validation[:8]
+    validation = session_and_snapshots[0].run.splits.validation[:8]
     for samples in (session_and_snapshots[1][0].samples, again.samples()):
-        assert torch.equal(samples.split.images, watched.images)
+        assert torch.equal(samples.split.images, validation.images)
         assert samples.probabilities.min() >= 0.1 and samples.probabilities.max() <= 1
 
 

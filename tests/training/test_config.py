@@ -33,6 +33,7 @@ EVERY_FIELD = Recipe(
     keep="best",
     augmentation=("affine", "erode-dilate"),
     teacher="teacher.safetensors",
+    strokes=("unipen_digits",),
     outliers=("cifar100", "more.npz"),
     **{field.name: _within_range(field) for field in FIELDS if field.metadata["range"]},
 )

@@ -52,10 +52,10 @@ def test_the_tensorboard_log_holds_the_reports(tmp_path):
     log = logging.tensorboard_logger(tmp_path)
     for report in REPORTS:
         log(report)
-    found = EventAccumulator(str(tmp_path)).Reload()
-    losses = [(event.step, event.value) for event in found.Scalars("train/loss")]
+    events = EventAccumulator(str(tmp_path)).Reload()
+    losses = [(event.step, event.value) for event in events.Scalars("train/loss")]
     assert losses == [(1, 2.5), (4, 1.0)]
-    assert [event.step for event in found.Scalars("validation/loss")] == [4]
+    assert [event.step for event in events.Scalars("validation/loss")] == [4]
 
 
 def test_a_missing_tensorboard_is_an_error_with_the_command_that_installs_it(tmp_path, monkeypatch):

@@ -124,8 +124,8 @@ def test_smoothed_labels_leave_a_network_less_confident():
     def confidence(label_smoothing: float) -> float:
         run = _start(replace(learner.BRIEF, epochs=4, label_smoothing=label_smoothing))
         list(fit(run))
-        answers = inference.logits(run.network, run.splits.train.images)
-        return answers.softmax(1).amax(1).mean().item()
+        logits = inference.logits(run.network, run.splits.train.images)
+        return logits.softmax(1).amax(1).mean().item()
 
     assert confidence(0.5) < confidence(0.0) - 0.1
 
@@ -190,9 +190,9 @@ def test_reports_in_between_come_at_most_eight_times_a_second(finished):
 
 def test_validation_is_measured_on_the_network_that_is_kept(finished):
     run, reports = finished
-    watched = run.splits.validation
-    answers = inference.logits(run.eval_model, watched.images, dtype=run.precision)
-    measures = metrics.compute_metrics(answers, watched.labels)
+    validation = run.splits.validation
+    logits = inference.logits(run.eval_model, validation.images, dtype=run.precision)
+    measures = metrics.compute_metrics(logits, validation.labels)
     assert reports[-1].validation_loss == pytest.approx(measures.loss, abs=1e-4)
     assert reports[-1].validation_accuracy == pytest.approx(measures.accuracy)
 
@@ -204,12 +204,12 @@ def test_epochs_may_be_fractions(epochs, steps):
 
 def test_reading_reports_takes_no_training_time():
     run, idle = _start(replace(learner.BRIEF, epochs=0.5)), 0.0
-    prepared, begun = run.seconds, time.perf_counter()
+    prepared, started = run.seconds, time.perf_counter()
     for _ in fit(run):
         waiting = time.perf_counter()
         _photos(1_000)
         idle += time.perf_counter() - waiting
-    assert 0 < run.seconds - prepared <= time.perf_counter() - begun - idle
+    assert 0 < run.seconds - prepared <= time.perf_counter() - started - idle
 
 
 def test_stopping_keeps_what_was_learned():
@@ -374,13 +374,13 @@ def test_the_weights_before_a_divergence_are_kept(ema_decay):
     with pytest.raises(UserError, match="stopped being a number"):
         for progress in fit(run):
             if progress.step == 20:
-                sound = _weights(run.eval_model)
+                finite = _weights(run.eval_model)
                 with torch.no_grad():
                     run.network.dense1.weight.fill_(torch.nan)
     assert 0 < run.step <= 20
     assert _weights(finalize(run).network).isfinite().all()
     if run.step == 20:
-        assert torch.equal(_weights(run.eval_model), sound)
+        assert torch.equal(_weights(run.eval_model), finite)
 
 
 def test_after_a_divergence_the_history_ends_where_the_kept_weights_do():

@@ -99,8 +99,8 @@ def test_a_learning_rate_stays_between_zero_and_its_maximum(schedule, warmup):
     assert max(rates) >= 0.95
 
 
-def _rates(schedule: str, *shares: float) -> list[float]:
-    return [optimizers.lr_factor(Recipe(schedule=schedule), share) for share in shares]
+def _rates(schedule: str, *fractions: float) -> list[float]:
+    return [optimizers.lr_factor(Recipe(schedule=schedule), fraction) for fraction in fractions]
 
 
 def test_schedules_have_their_shapes():

@@ -61,8 +61,8 @@ def test_every_image_is_validated_on_in_one_fold_and_trained_on_in_the_others():
     few = learner.few()
     folds = [datasets.fold(few, number, 3) for number in range(3)]
     everything = torch.cat([few.train.images, few.validation.images])
-    watched = torch.cat([fold.validation.images for fold in folds])
-    assert _sorted(watched) == _sorted(everything)
+    held_out = torch.cat([fold.validation.images for fold in folds])
+    assert _sorted(held_out) == _sorted(everything)
     counts = torch.stack([fold.validation.labels.bincount() for fold in folds])
     assert (counts.amax(0) - counts.amin(0)).max() <= 1
     for fold in folds:
