@@ -1,10 +1,10 @@
-// The drawing pad, following answer.js. A drawing is a list of strokes, a stroke a list of
+// The drawing pad, following prediction.js. A drawing is a list of strokes, a stroke a list of
 // [x, y] points with both in 0 to 1 and y down; the canvas is only a view of it.
 
 const pad = element.querySelector(".pad");
-const paper = element.querySelector(".paper");
+const surface = element.querySelector(".surface");
 const ink = pad.getContext("2d");
-const headline = answerSection.querySelector(".headline");
+const headline = panel.querySelector(".headline");
 const PEN = 0.062;
 const CLOSEST = 0.004;
 const RETRY_AFTER = 1000;
@@ -46,10 +46,11 @@ function paint() {
     ink.arc(hand[0] * side, hand[1] * side, (PEN / 2) * side, 0, 2 * Math.PI);
     ink.stroke();
   }
-  paper.classList.toggle("blank", strokes.length === 0);
+  surface.classList.toggle("blank", strokes.length === 0);
 }
 
 function changed() {
+  cnn.changed();
   if (strokes.length) ask(); // first, so that the network computes while the pad is painted
   else showNothing();
   paint();
@@ -58,11 +59,10 @@ function changed() {
 
 // The other tabs look at what stands here when the pen is lifted or one of ours is picked. They
 // wait for the bars: the answer comes first.
-function settled(drawn = strokes) {
-  if (!drawn.length) return;
-  props.value = structuredClone(drawn);
+function settled() {
+  props.value = structuredClone(strokes);
   trigger("stroke_end");
-  if (!network) trigger("show_maps");
+  if (!network && strokes.length) trigger("show_maps");
 }
 
 new ResizeObserver(() => {
@@ -110,7 +110,7 @@ async function predict() {
       use(null);
     }
   }
-  return server.look({ visit: props.token, strokes, lifted: resting() });
+  return server.look({ token: props.token, strokes, final: resting() });
 }
 
 // ---- what the network says: one request at a time, the newest drawing wins -------------
@@ -169,9 +169,9 @@ async function ask() {
 }
 
 function hear(answer, milliseconds) {
-  if (answer.fault) {
+  if (answer.error) {
     showNothing();
-    part("words").textContent = answer.fault;
+    part("words").textContent = answer.error;
     lifted = false;
     return;
   }
@@ -189,6 +189,7 @@ function point(event) {
 
 function draw([x, y]) {
   const stroke = strokes[strokes.length - 1];
+  if (!stroke) return;
   const [lastX, lastY] = stroke[stroke.length - 1];
   if (Math.hypot(x - lastX, y - lastY) >= CLOSEST) stroke.push([x, y]);
 }
@@ -206,15 +207,35 @@ function lift() {
   changed();
 }
 
+// A pen or a mouse takes the pad over from a finger, which is a resting palm; a second finger does not.
+let kind = "";
+function takesOver(event) {
+  if (pointer === null) return true;
+  if (pointer === KEYS || event.pointerType === "touch" || kind !== "touch") return false;
+  strokes.pop();
+  return true;
+}
+
+// What the system takes away was no stroke.
+function penCancel(event) {
+  if (event.pointerId !== pointer) return;
+  pointer = null;
+  strokes.pop();
+  lifted = strokes.length > 0;
+  changed();
+}
+
 function penDown(event) {
-  if (pointer !== null || event.button !== 0) return;
+  if (event.button !== 0 || !takesOver(event)) return;
   pad.setPointerCapture(event.pointerId);
   hand = null;
+  kind = event.pointerType;
   lower(event.pointerId, point(event));
 }
 
 function penMove(event) {
   if (event.pointerId !== pointer) return;
+  if (event.buttons === 0) return lift(); // its end was lost
   const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
   (events.length ? events : [event]).map(point).forEach(draw);
   changed();
@@ -227,7 +248,8 @@ function penUp(event) {
 pad.addEventListener("pointerdown", penDown);
 pad.addEventListener("pointermove", penMove);
 pad.addEventListener("pointerup", penUp);
-pad.addEventListener("pointercancel", penUp);
+pad.addEventListener("pointercancel", penCancel);
+pad.addEventListener("lostpointercapture", penUp);
 
 // ---- the pen led by keys: arrows move it, space lowers and lifts it ------------------------
 
@@ -258,9 +280,11 @@ function wipe() {
 }
 
 function clear() {
+  pointer = null;
   wipe();
   lifted = false;
   changed();
+  settled();
 }
 
 function undo() {
@@ -268,15 +292,19 @@ function undo() {
   strokes.pop();
   lifted = strokes.length > 0;
   changed();
+  if (!lifted) settled();
 }
 
-function write(digit) {
+// The server knows the first digit already.
+function write(digit, first = false) {
   wipe();
-  const whole = props.specimens[digit];
+  const whole = props.examples[digit];
   written = { frame: 0, start: performance.now() };
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
     strokes = whole;
+    lifted = !first;
     changed();
+    if (first) cnn.settled();
     return;
   }
   const count = whole.flat().length;
@@ -288,7 +316,9 @@ function write(digit) {
       if (points > 0) strokes.push(stroke.slice(0, points));
       points -= stroke.length;
     }
+    lifted = !writing && !first;
     changed();
+    if (!writing && first) cnn.settled();
     if (writing) written.frame = requestAnimationFrame(step);
   };
   written.frame = requestAnimationFrame(step);
@@ -297,7 +327,6 @@ function write(digit) {
 function pick(digit) {
   if (pointer !== null) return;
   write(digit);
-  settled(props.specimens[digit]);
 }
 
 element.querySelector(".undo").addEventListener("click", undo);
@@ -313,7 +342,7 @@ function key(event) {
   if (elsewhere || event.altKey || pointer !== null) return;
   if (control && event.key.toLowerCase() === "z") undo();
   else if (!control && event.key === "Escape") clear();
-  else if (!control && event.key in props.specimens) pick(event.key);
+  else if (!control && event.key in props.examples) pick(event.key);
   else return;
   event.preventDefault();
 }
@@ -321,8 +350,11 @@ function key(event) {
 document.addEventListener("keydown", key);
 
 // Another network has been chosen.
+let chosen = JSON.stringify(props.network);
 watch("network", () => {
   loadNetwork();
+  if (JSON.stringify(props.network) === chosen) return;
+  chosen = JSON.stringify(props.network);
   if (pointer === null) lifted = strokes.length > 0;
   changed();
 });
@@ -341,7 +373,13 @@ function shared() {
 strokes = shared();
 lifted = strokes.length > 0;
 if (lifted) changed();
-else write(props.opening);
+else write(props.initial, true);
 setTimeout(loadNetwork);
-trigger("arrive");
-addEventListener("opened", () => trigger("arrive"));
+trigger("refresh");
+addEventListener("linkopened", () => trigger("refresh"));
+addEventListener("tabchange", () => pad.offsetParent && trigger("refresh"));
+addEventListener("inputchange", ({ detail }) => {
+  if (detail !== "strokes" || !resting()) return;
+  cnn.changed();
+  settled();
+});

@@ -5,14 +5,14 @@ that package to the right of it:
 
     __main__
     cli             train  sweep  predict  export  evaluate  models  arguments
-    web             app  tabs  permalink  components  subject  theme  session  server
+    web         app tabs permalink report_views curves components subject theme session server
     jobs            queue  worker  job  messages  session
     training        sweep distributed resume logging finalize loop state optimizers presets config
     plots           charts  grids  colormaps
     interpret       top_activations  attribution  trace  arithmetic  layers
     evaluation      report  prediction  metrics  inference
-    models          descriptions  custom  html  web  onnx  checkpoints  card  architectures  layers
-    data            custom  ood  outliers  pen_strokes  augmentation  photos  paper  drawings  datasets  unipen  synthetic_symbols  synthetic  strokes  downloads
+    models      descriptions custom html web onnx checkpoints card architectures layers
+    data        custom ood outliers pen_strokes augmentation photos paper drawings datasets unipen synthetic_symbols synthetic strokes downloads
     files
     hardware
     settings

@@ -1,4 +1,4 @@
-"""A link to what one sees: tab, network and drawing are in its address, and nowhere else."""
+"""A link to what a visitor sees: the tab, the network and the drawing are in the address."""
 
 import html
 import time
@@ -9,70 +9,71 @@ import gradio as gr
 from cnn import UserError
 from cnn.data import strokes
 from cnn.web import components
-from cnn.web.components import Subject
+from cnn.web import subject as subjects
 from cnn.web.session import VisitorSession
+from cnn.web.subject import Subject
 
 
 def button() -> gr.HTML:
-    """The button that copies the link."""
+    """Show the button that copies the link."""
     return gr.HTML(
-        html_template="<p class='share'><span role='status'></span>"
+        html_template="<p class='permalink'><span role='status'></span>"
         "<button>Copy a link to this</button></p>",
-        js_on_load=components.asset("share.js"),
+        js_on_load=components.asset("permalink.js"),
         apply_default_css=False,
         opened=False,
     )
 
 
-def connect(share: gr.HTML, tabs: gr.Tabs, visit: gr.State, subject: gr.State) -> None:
-    """Let the button copy, and a link that somebody opens show what stood in it."""
+def connect(link: gr.HTML, tabs: gr.Tabs, session: gr.State, subject: gr.State) -> None:
+    """Let the button copy a link, and restore what an opened link describes."""
 
-    def copy(visit: VisitorSession, subject: Subject) -> dict:
-        query, missing = _query(visit, subject)
+    def copy(session: VisitorSession, subject: Subject) -> dict:
+        query, missing = _query(session, subject)
         copied = f"Copied{', without ' * bool(missing)}{' and '.join(missing)}."
         return gr.update(value={"query": query, "copied": copied, "at": time.time()})
 
-    def restore(visit: VisitorSession, subject: Subject, event: gr.EventData) -> tuple:
-        _choose(visit, str(event.network))
+    def restore(session: VisitorSession, subject: Subject, event: gr.EventData) -> tuple:
+        _choose(session, str(event.network))
         if event.drawing:
-            subject = _drawn(str(event.drawing)) or subject
+            subject = _decode(str(event.drawing)) or subject
         known = event.tab in [tab.id for tab in tabs.children]
         return (
-            visit,
+            session,
             subject,
             gr.Tabs(selected=event.tab if known else None),
             gr.update(opened=True),
         )
 
-    share.click(copy, [visit, subject], share, queue=False, **components.HIDDEN_ENDPOINT)
-    share.arrive(
-        restore, [visit, subject], [visit, subject, tabs, share], **components.HIDDEN_ENDPOINT
+    link.click(copy, [session, subject], link, queue=False, **components.HIDDEN_ENDPOINT)
+    link.restore(
+        restore, [session, subject], [session, subject, tabs, link], **components.HIDDEN_ENDPOINT
     )
 
 
-def _choose(visit: VisitorSession, network: str) -> None:
-    if network in visit.shipped:
-        visit.choose(network)
+def _choose(session: VisitorSession, network: str) -> None:
+    if network in session.bundled:
+        session.choose(network)
     elif network:
-        gr.Warning("The network of this link is not on this page. The usual one answers.")
+        gr.Warning("The network of this link is not on this page. The default one predicts.")
 
 
-def _drawn(letters: str) -> Subject | None:
+def _decode(text: str) -> Subject | None:
     try:
-        return components.drawing(strokes.decode(letters))
+        return subjects.from_strokes(strokes.decode(text))
     except UserError as error:
         gr.Warning(html.escape(str(error)))
 
 
-def _query(visit: VisitorSession, subject: Subject) -> tuple[str, list[str]]:
-    """What of this an address can hold, and the names of what it cannot."""
-    found, missing = {}, []
-    if (network := visit.chosen(subject.dataset)) in visit.shipped:
-        found["network"] = network
+def _query(session: VisitorSession, subject: Subject) -> tuple[str, list[str]]:
+    """Return the query of the address, and the names of what it cannot hold."""
+    query, missing = {}, []
+    if (network := session.chosen(subject.dataset)) in session.bundled:
+        query["network"] = network
     else:
         missing.append("your network")
     if subject.strokes is None:
-        missing.append("the picture")
+        missing.append("the image")
     else:
-        found["drawing"] = strokes.encode(subject.strokes)
-    return urlencode(found), missing
+        query["drawing"] = strokes.encode(subject.strokes)
+    return urlencode(query), missing

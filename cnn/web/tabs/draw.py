@@ -1,4 +1,4 @@
-"""The tab Draw: ten bars that follow the pen."""
+"""The pad of the whole page, and the tab Draw around it: ten bars that follow the pen."""
 
 import base64
 from weakref import WeakKeyDictionary
@@ -15,75 +15,94 @@ from cnn.models.checkpoints import Checkpoint
 from cnn.models.web import to_web, worker_script
 from cnn.plots import grids
 from cnn.web import components
+from cnn.web import subject as subjects
+from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession, choices, chooser
+from cnn.web.subject import Strokes, Subject
 
 MAPS = 8  # of each activation, in the strip below the pad
-MOST_WAITING = 16  # questions; with more than these only finished strokes are answered
+MAX_WAITING = 16  # requests; beyond this only finished drawings are predicted
 
 
-def tab(visit: gr.State, subject: gr.State) -> None:
-    """Add the tab, answering with the network for digits that the visitor has chosen."""
+def dock(session: gr.State, subject: gr.State) -> gr.HTML | None:
+    """Add the pad with its prediction, shown by every tab that looks at a drawing."""
+    template = session.template
+    with gr.Column(elem_classes="input strokes"):
+        if not components.can_predict(template.bundled, MNIST.name):
+            return None
+        network = chooser(template, MNIST.name)
+        pad = _pad(template)
+        _connect(pad, network, session, subject)
+        _endpoint(template.checkpoint(MNIST.name))
+    return pad
+
+
+def tab(session: gr.State, pad: gr.HTML | None) -> gr.Tab:
+    """Add the tab: the pad is in the dock, its first feature maps stand here."""
     with gr.Tab("Draw", id="draw") as shown:
-        anybody = visit.value
-        if not components.can_answer(anybody.shipped, MNIST.name):
-            return
-        network = chooser(anybody, MNIST.name)
-        pad = _pad(anybody)
+        if pad is None:
+            return shown
+        checkpoint = session.template.checkpoint(MNIST.name)
         strip = gr.HTML(
-            _strip(anybody.checkpoint(MNIST.name), components.initial_example()),
+            _strip(checkpoint, subjects.initial_subject()),
             js_on_load=components.asset("maps.js"),
             apply_default_css=False,
         )
-        _settle(pad, visit, subject, strip)
-        _choose(network, visit, pad, shown)
-        _endpoint(anybody.checkpoint(MNIST.name))
+
+        def show_maps(drawing: Strokes, session: VisitorSession) -> str:
+            with components.toast():
+                return _strip(session.checkpoint(MNIST.name), subjects.from_strokes(drawing))
+
+        pad.show_maps(show_maps, [pad, session], strip, queue=False, **LATEST)
+    return shown
 
 
-def _pad(anybody: VisitorSession) -> gr.HTML:
+def _pad(template: VisitorSession) -> gr.HTML:
     turns = anyio.CapacityLimiter(hardware.cpu_count())
 
-    def answer(question: object) -> dict:
+    def answer(request: object) -> dict:
         try:
-            token, drawing = question["visit"], question["strokes"]
+            token, drawing = request["token"], request["strokes"]
             image = digit_from_strokes(drawing)
         except (TypeError, KeyError):
-            return {"fault": "That is no drawing."}
+            return {"error": "That is no drawing."}
         except UserError as error:
-            return {"fault": str(error)}
-        checkpoint = anybody.of(token).checkpoint(MNIST.name)
-        return components.answer(checkpoint.card, predict(checkpoint, image), image)
+            return {"error": str(error)}
+        checkpoint = template.by_token(token).checkpoint(MNIST.name)
+        prediction = predict(checkpoint, image)
+        return components.prediction_message(checkpoint.card, prediction, image)
 
-    async def look(question: object) -> dict:
-        lifted = isinstance(question, dict) and question.get("lifted")
-        if not lifted and turns.statistics().tasks_waiting >= MOST_WAITING:
+    async def look(request: object) -> dict:
+        final = isinstance(request, dict) and request.get("final")
+        if not final and turns.statistics().tasks_waiting >= MAX_WAITING:
             return {"busy": True}
-        return await anyio.to_thread.run_sync(answer, question, limiter=turns)
+        return await anyio.to_thread.run_sync(answer, request, limiter=turns)
 
-    return components.answer_panel(
-        anybody.checkpoint(MNIST.name).card,
+    return components.prediction_panel(
+        template.checkpoint(MNIST.name).card,
         before=components.asset("pad.html"),
         script=components.asset("browser_inference.js") + components.asset("pad.js"),
         css_template=components.asset("pad.css"),
-        server_functions=[look, _web_models(anybody)],
+        server_functions=[look, _web_models(template)],
         browser_inference=settings.browser_inference(),
-        specimens={digit: components.sample_image(int(digit)) for digit in MNIST.classes},
-        network=_answering(anybody),
+        examples={digit: subjects.example_digit(int(digit)) for digit in MNIST.classes},
+        network=_network_key(template),
         token=None,
-        opening=str(components.OPENING),
-        invitation="Draw a digit. The answer follows your pen.",
-        sees="Your strokes, fitted and centred as its training digits were.",
-        museum="Each bar is the share of belief that the network gives to one digit, and it "
-        "changes its mind while you write. Try a seven with a bar, a four left open at the top, "
-        "or stop half way through an eight.",
+        initial=str(subjects.INITIAL_DIGIT),
+        invitation="Draw a digit. The prediction follows your pen.",
+        preprocessing="Your strokes, scaled and centred as the training digits were.",
+        caption="Each bar is the probability that the network gives to one digit; it changes "
+        "while you write. Try a seven with a bar, a four left open at the top, or stop half way "
+        "through an eight.",
     )
 
 
-def _web_models(anybody: VisitorSession):
-    """The function with which a visitor's browser fetches the network that it predicts with."""
+def _web_models(template: VisitorSession):
+    """Make the function with which a browser fetches the network that it predicts with."""
     files: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
     def convert(token: object) -> dict:
-        session = anybody.of(token)
+        session = template.by_token(token)
         checkpoint = session.checkpoint(MNIST.name)
         if checkpoint.network not in files:
             file = to_web(checkpoint, session.chosen(MNIST.name))
@@ -105,64 +124,54 @@ def _web_models(anybody: VisitorSession):
     return web_model
 
 
-def _settle(pad: gr.HTML, visit: gr.State, subject: gr.State, strip: gr.HTML) -> None:
-    def settle(drawing: components.Strokes) -> components.Subject:
+def _connect(pad: gr.HTML, network: gr.Dropdown, session: gr.State, subject: gr.State) -> None:
+    """Make the finished drawing the subject, and let the visitor choose who predicts it."""
+
+    def settle(drawing: Strokes) -> Subject:
         with components.toast():
-            return components.drawing(drawing)
+            return subjects.from_strokes(drawing)
 
-    def show_maps(drawing: components.Strokes, visit: VisitorSession) -> str:
+    def choose(session: VisitorSession, name: str) -> tuple:
         with components.toast():
-            return _strip(visit.checkpoint(MNIST.name), components.drawing(drawing))
+            session.choose(name)
+        return load(session)
 
-    latest = {"queue": False, "trigger_mode": "always_last", **components.HIDDEN_ENDPOINT}
-    pad.stroke_end(settle, pad, subject, **latest)
-    pad.show_maps(show_maps, [pad, visit], strip, **latest)
+    def load(session: VisitorSession) -> tuple:
+        state = gr.update(token=session.token, network=_network_key(session))
+        return session, choices(session, MNIST.name), state
 
-
-def _choose(network: gr.Dropdown, visit: gr.State, pad: gr.HTML, shown: gr.Tab) -> None:
-    """Tell the pad who asks, and that it must ask again when another network is chosen."""
-
-    def choose(visit: VisitorSession, name: str) -> tuple:
-        with components.toast():
-            visit.choose(name)
-        return look(visit)
-
-    def look(visit: VisitorSession) -> tuple:
-        now = gr.update(token=visit.token, network=_answering(visit))
-        return visit, choices(visit, MNIST.name), now
-
-    outputs = [visit, network, pad]
-    network.input(choose, [visit, network], outputs, **components.HIDDEN_ENDPOINT)
-    for arrived in (pad.arrive, shown.select):
-        arrived(look, visit, outputs, queue=False, **components.HIDDEN_ENDPOINT)
-
-
-def _answering(visit: VisitorSession) -> list:
-    """What differs between networks: two of a visitor's own may have one name."""
-    return [visit.chosen(MNIST.name), visit.checkpoint(MNIST.name).card.seconds]
-
-
-def _strip(checkpoint: Checkpoint, drawn: components.Subject) -> str:
-    """The first maps of each activation, in rows side by side, as HTML."""
-    rows = grids.first_maps(checkpoint.network, drawn.image, MAPS)
-    figures = (
-        f"<figure><img src='{components.inline(row)}' alt='The first maps after {stage}'>"
-        f"<figcaption>{stage}</figcaption></figure>"
-        for stage, row in rows.items()
+    settled = pad.stroke_end(settle, pad, subject, queue=False, **LATEST)
+    settled.then(None, js=components.SETTLED, **components.HIDDEN_ENDPOINT)
+    outputs = [session, network, pad]
+    network.input(
+        choose, [session, network], outputs, js=components.CHANGED, **components.HIDDEN_ENDPOINT
     )
-    return f"<div class='strip' data-maps='{MAPS}'>{''.join(figures)}</div>"
+    pad.refresh(load, session, outputs, queue=False, **components.HIDDEN_ENDPOINT)
+
+
+def _network_key(session: VisitorSession) -> list:
+    """Tell networks apart: two of a visitor's own may have one name."""
+    return [session.chosen(MNIST.name), session.checkpoint(MNIST.name).card.train_seconds]
+
+
+def _strip(checkpoint: Checkpoint, drawing: Subject) -> str:
+    """Show the first maps of each activation, in rows side by side, as HTML."""
+    rows = grids.first_maps(checkpoint.network, drawing.image, MAPS)
+    return components.render(
+        "strip.html", maps=MAPS, rows={name: components.inline(row) for name, row in rows.items()}
+    )
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:
-    def classify_digit(strokes: components.Strokes) -> dict[str, object]:
+    def classify_digit(strokes: Strokes) -> dict[str, object]:
         with components.toast():
-            return components.result(predict(checkpoint, digit_from_strokes(strokes)))
+            return components.prediction_result(predict(checkpoint, digit_from_strokes(strokes)))
 
     gr.api(
         classify_digit,
         api_name="classify_digit",
         api_description="Say which digit was drawn. `strokes` is a list of strokes, a stroke a "
         "list of [x, y] points in any unit, y down. Returns `label`, its `probability`, "
-        "`probabilities` by class (shares that sum to 1) and `verdict`: sure, unsure, "
-        "unfamiliar (no digit, it seems) or empty.",
+        "`probabilities` by class, which sum to 1, and `verdict`: confident, uncertain, "
+        "out_of_distribution (no digit, it seems) or blank.",
     )

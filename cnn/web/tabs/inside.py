@@ -59,7 +59,9 @@ def tab(session: gr.State, subject: gr.State) -> None:
             return
         components.heading("Inside", NETWORK)
         network = components.derived(
-            "network", components.asset("network.js"), html_template=components.asset("network.html")
+            "network",
+            components.asset("network.js"),
+            html_template=components.asset("network.html"),
         )
         gr.HTML(components.render("explanations.html"), apply_default_css=False)
         network.follow(_network_message, [subject, session], network, **LATEST)

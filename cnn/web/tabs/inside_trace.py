@@ -74,9 +74,7 @@ def _computed(subject: Subject, session: VisitorSession, event: gr.EventData) ->
     weights = start.filter if len(start.filter) == 3 else start.filter[channel, None]
     steps = trace_activation(network, subject.image, start, card.classes, card.temperature)
     near = next((i for i, step in enumerate(steps) if step.sign == " × "), len(steps))
-    field = receptive_field(
-        network, convolution, subject.image.shape[3], start.row, start.column
-    )
+    field = receptive_field(network, convolution, subject.image.shape[3], start.row, start.column)
     return components.render(
         "activation.html",
         version=version,
@@ -126,7 +124,10 @@ def _products(start: ConvBreakdown) -> list[dict]:
 def _cells(values: Tensor, colors: Tensor) -> list[list[tuple[float, str, str]]]:
     """Return value, background and ink per cell of (k, k) numbers."""
     return [
-        [(value, _css(color), _css(colormaps.contrast_color(color))) for value, color in zip(*row, strict=True)]
+        [
+            (value, _css(color), _css(colormaps.contrast_color(color)))
+            for value, color in zip(*row, strict=True)
+        ]
         for row in zip(values.tolist(), colors.tolist(), strict=True)
     ]
 

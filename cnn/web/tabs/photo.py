@@ -1,36 +1,47 @@
-"""The tab Photo: what a small network makes of a photograph."""
+"""The photo frame of the whole page, and the tab Photo around it."""
+
+import time
 
 import gradio as gr
 from gradio import FileData
-from torch import Tensor
 
 from cnn.data.datasets import CIFAR10
 from cnn.data.photos import describe_photo, open_photo, views_from_photo
 from cnn.evaluation.prediction import predict
 from cnn.models.checkpoints import Checkpoint, ModelCard
 from cnn.web import components
+from cnn.web import subject as subjects
 from cnn.web.session import VisitorSession, choices, chooser
+from cnn.web.subject import Subject
 
-EXAMPLES = components.ASSETS / "examples"
-PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
-IN_LINE = {"concurrency_id": "photographs"}  # two at a time: drawings are to find a core free
+QUEUE = {"concurrency_id": "photographs"}  # two at a time: drawings must find a core free
 
 
-def tab(visit: gr.State, subject: gr.State) -> None:
-    """Add the tab, answering with the network for photographs that the visitor has chosen."""
-    with gr.Tab("Photo", id="photo") as shown:
-        anybody = visit.value
-        if not components.can_answer(anybody.shipped, CIFAR10.name):
-            return
-        network = chooser(anybody, CIFAR10.name)
-        checkpoint = anybody.checkpoint(CIFAR10.name)
-        with gr.Row(elem_classes="bench"):
-            with gr.Column(elem_classes="stand"):
+def dock(session: gr.State, subject: gr.State) -> gr.Image | None:
+    """Add the frame with its prediction, shown by every tab that looks at a photograph."""
+    template = session.template
+    with gr.Column(elem_classes="input photo"):
+        if not components.can_predict(template.bundled, CIFAR10.name):
+            return None
+        network = chooser(template, CIFAR10.name)
+        checkpoint = template.checkpoint(CIFAR10.name)
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(elem_classes="frame-column"):
                 photo = _frame()
-            answer = _panel(checkpoint.card)
-        _answer_to([photo, visit], answer, subject)
-        _choose(network, [photo, visit], answer, shown)
+            panel = _panel(checkpoint.card)
+        _connect(photo, panel, network, session, subject)
         _endpoint(checkpoint)
+    return photo
+
+
+def tab() -> gr.Tab:
+    """Add the tab; frame and prediction are in the dock."""
+    with gr.Tab("Photo", id="photo") as shown:
+        components.caption(
+            "These ten classes are all that the network knows, from images of 32 x 32 pixels. Try "
+            "a frog on a leaf, then something that is none of the ten, and see whether it says so."
+        )
+    return shown
 
 
 def _frame() -> gr.Image:
@@ -45,12 +56,12 @@ def _frame() -> gr.Image:
         height=460,
         buttons=[],
     )
-    examples = sorted(path for path in EXAMPLES.glob("*") if path.suffix.lower() in PICTURES)
+    examples = subjects.example_photos()
     if examples:
         gr.Examples(
             [[str(path)] for path in examples],
             photo,
-            label="try one of ours",
+            label="Examples",
             examples_per_page=len(examples),
             elem_id="examples",
             api_visibility="private",
@@ -59,75 +70,75 @@ def _frame() -> gr.Image:
 
 
 def _panel(card: ModelCard) -> gr.HTML:
-    return components.answer_panel(
+    return components.prediction_panel(
         card,
         script=components.asset("photo.js"),
         invitation="Choose, paste or take a photograph.",
-        sees="A photograph, shrunk to 32 x 32 pixels.",
-        museum="These ten things are all the network knows, and it knows them from pictures no "
-        "larger than the one it sees here. Try a frog on a leaf, then something that is none of "
-        "the ten, and see whether it says so.",
+        preprocessing="A photograph, shrunk to 32 x 32 pixels.",
+        caption="",
+        initial=subjects.INITIAL_PHOTO,
     )
 
 
-def _seen(upload: dict | None, visit: VisitorSession) -> tuple[dict | None, Tensor | None]:
-    """What the panel shows of an uploaded photograph, and the views that the network got."""
+def _predict(upload: dict | None, session: VisitorSession) -> tuple[dict | None, Subject | None]:
+    """Return what the panel shows of an uploaded photograph, and the photograph as the subject."""
     if upload is None:
         return None, None
     with components.toast():
-        opened = open_photo(components.uploaded(upload))
-    views, checkpoint = views_from_photo(opened, CIFAR10), visit.checkpoint(CIFAR10.name)
+        opened = open_photo(subjects.uploaded_path(upload))
+    start = time.perf_counter()
+    views, checkpoint = views_from_photo(opened, CIFAR10), session.checkpoint(CIFAR10.name)
     note = describe_photo(opened, CIFAR10)
-    return components.answer(checkpoint.card, predict(checkpoint, views), views, note), views
-
-
-def _answer_to(asked: list, answer: gr.HTML, subject: gr.State) -> None:
-    def look(upload: dict | None, visit: VisitorSession) -> tuple:
-        shown, views = _seen(upload, visit)
-        return shown, gr.skip() if views is None else components.Subject(CIFAR10.name, views)
-
-    photo = asked[0]
-    shown = photo.change(
-        look,
-        asked,
-        [answer, subject],
-        preprocess=False,
-        trigger_mode="always_last",
-        **IN_LINE,
-        **components.HIDDEN_ENDPOINT,
+    message = components.prediction_message(
+        checkpoint.card, predict(checkpoint, views), views, note
     )
-    shown.failure(lambda: None, None, photo, **components.HIDDEN_ENDPOINT)
+    milliseconds = round(1000 * (time.perf_counter() - start))
+    return message | {"milliseconds": milliseconds}, Subject(CIFAR10.name, views)
 
 
-def _choose(network: gr.Dropdown, asked: list, answer: gr.HTML, shown: gr.Tab) -> None:
-    def choose(upload: dict | None, visit: VisitorSession, name: str) -> dict | None:
+def _connect(
+    photo: gr.Image,
+    panel: gr.HTML,
+    network: gr.Dropdown,
+    session: gr.State,
+    subject: gr.State,
+) -> None:
+    def look(upload: dict | None, session: VisitorSession, current: Subject) -> tuple:
+        message, shown = _predict(upload, session)
+        if shown is None and current.strokes is None:
+            shown = subjects.empty_subject(CIFAR10.name)
+        return message, shown or gr.skip()
+
+    def choose(upload: dict | None, session: VisitorSession, current: Subject, name: str) -> tuple:
         with components.toast():
-            visit.choose(name)
-        return _seen(upload, visit)[0]
+            session.choose(name)
+        return look(upload, session, current)
 
-    def look(upload: dict | None, visit: VisitorSession) -> tuple:
-        return choices(visit, CIFAR10.name), _seen(upload, visit)[0]
+    def load(upload: dict | None, session: VisitorSession, current: Subject) -> tuple:
+        return choices(session, CIFAR10.name), *look(upload, session, current)
 
-    network.input(
-        choose, [*asked, network], answer, preprocess=False, **IN_LINE, **components.HIDDEN_ENDPOINT
-    )
-    shown.select(
-        look, asked, [network, answer], preprocess=False, **IN_LINE, **components.HIDDEN_ENDPOINT
-    )
+    inputs, outputs = [photo, session, subject], [panel, subject]
+    events = {"preprocess": False, "js": components.CHANGED, **QUEUE, **components.HIDDEN_ENDPOINT}
+    shown = photo.change(look, inputs, outputs, trigger_mode="always_last", **events)
+    shown.failure(lambda: None, None, photo, **components.HIDDEN_ENDPOINT)
+    chosen = network.input(choose, [*inputs, network], outputs, **events)
+    loaded = panel.refresh(load, inputs, [network, *outputs], **events)
+    for done in (shown, chosen, loaded):
+        done.then(None, js=components.SETTLED, **components.HIDDEN_ENDPOINT)
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:
     def classify_photo(photo: FileData) -> dict[str, object]:
         with components.toast():
-            views = views_from_photo(open_photo(components.uploaded(photo)), CIFAR10)
-            return components.result(predict(checkpoint, views))
+            views = views_from_photo(open_photo(subjects.uploaded_path(photo)), CIFAR10)
+            return components.prediction_result(predict(checkpoint, views))
 
     gr.api(
         classify_photo,
         api_name="classify_photo",
-        **IN_LINE,
+        **QUEUE,
         api_description="Say what a photograph shows, among the ten classes of CIFAR-10. "
         "`photo` is an image file (JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, under 10 MB). "
-        "Returns `label`, its `probability`, `probabilities` by class (shares that sum to 1) "
-        "and `verdict`: sure, unsure or unfamiliar (none of the ten, it seems).",
+        "Returns `label`, its `probability`, `probabilities` by class, which sum to 1, "
+        "and `verdict`: confident, uncertain or out_of_distribution (none of the ten, it seems).",
     )

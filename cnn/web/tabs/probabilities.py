@@ -1,249 +1,207 @@
-"""The tab Probabilities: every network's opinion, softmax by hand, and why digits are centred."""
+"""The tab Probabilities: every model's prediction, softmax step by step, why digits are centred."""
 
-import html
 import math
 
 import gradio as gr
-import torch
 from gradio import FileData
-from PIL.Image import Image
 
 from cnn import UserError
 from cnn.data import datasets
-from cnn.evaluation import prediction
-from cnn.evaluation.prediction import CONFIDENT, Prediction, predict
-from cnn.interpret.arithmetic import Centering, Softmax, centering, softmax
+from cnn.evaluation import prediction as predictions
+from cnn.evaluation.prediction import CONFIDENT, ENSEMBLE, predict
+from cnn.interpret.arithmetic import centering, softmax
 from cnn.models.checkpoints import Checkpoint, ModelRegistry
-from cnn.plots import charts, colormaps, grids
+from cnn.plots import charts, grids
 from cnn.web import components
-from cnn.web.components import Subject
-from cnn.web.session import VisitorSession, choices
+from cnn.web import subject as subjects
+from cnn.web.components import LATEST
+from cnn.web.session import VisitorSession
+from cnn.web.subject import Strokes, Subject
 
-COOLEST, HOTTEST = 0.1, 10.0
-OPINIONS = (
-    "Each row is one network's belief in each class, the last row the mean of all. Show something "
-    "doubtful and watch where they part; press a row to let its network answer in every tab."
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 10.0
+PREDICTIONS = (
+    "A row per model, its probability for each class; the last row is the mean of all. Show "
+    "something doubtful and see where they differ. Press a row to let its model predict everywhere."
 )
 SOFTMAX = (
-    "The network answers with one number a class, its logits; softmax makes shares of them. Turn "
-    "up the temperature and every class gets a chance, turn it down and the best takes all."
+    "The network returns one number per class, its logits; softmax turns them into probabilities. "
+    "A high temperature evens them out, a low one leaves all to the largest."
 )
-CENTRED = (
-    "MNIST's digits were fitted into 20 x 20 pixels and centred by their mass, so a network "
-    "expects that. Draw small and in a corner, and compare what it says with and without."
+CENTERING = (
+    "MNIST's digits were scaled into 20 x 20 pixels and centred by their mass, and so must yours "
+    "be. Draw small and in a corner, and compare the predictions with and without."
 )
-STEPS = ("as drawn, on 28 x 28", "fitted into 20 x 20", "its centre of mass", "moved to the middle")
+STEPS = ("as drawn, on 28 x 28", "scaled into 20 x 20", "its centre of mass", "moved to the middle")
+VERDICTS = {
+    "blank": "There is nothing in the image, so all classes get the same probability.",
+    "confident": f"The calibrated probability of the best class is {100 * CONFIDENT:.0f} % or more.",
+    "uncertain": f"No class reaches a calibrated probability of {100 * CONFIDENT:.0f} %.",
+    "out_of_distribution": "The score of its logits is lower than for 95 % of the validation "
+    "images, so it probably shows none of the classes, however high the probabilities are.",
+}
 
 
-def tab(visit: gr.State, subject: gr.State) -> None:
+def tab(session: gr.State, subject: gr.State) -> None:
     """Add the tab, asking the networks about the visitor's subject."""
-    with gr.Tab("Probabilities", id="probabilities", elem_classes="inside") as shown:
-        shipped = visit.value.shipped
-        if not components.can_answer(shipped, "mnist"):
+    with gr.Tab("Probabilities", id="probabilities", elem_classes="inside"):
+        bundled = session.template.bundled
+        if not components.can_predict(bundled, "mnist"):
             return
-        components.heading("Every network's opinion", OPINIONS)
-        table = components.pickable()
-        network, temperature, mark, sums = _softmax([subject, visit])
-        centred = _centred([subject, visit])
-        _endpoint(shipped)
+        components.heading("Predictions of every model", PREDICTIONS)
+        table = components.derived("predictions", components.asset("probabilities.js"))
+        _softmax(session, subject)
+        _centering(session, subject)
+        _endpoint(bundled)
 
-    def choose(subject: Subject, visit: VisitorSession, name: str) -> tuple:
+    def press(subject: Subject, session: VisitorSession, event: gr.EventData) -> tuple:
         with components.toast():
-            visit.choose(name)
-        return look(subject, visit)
+            session.choose(str(event.value))
+        return session, _predictions(subject, session, event)
 
-    def press(subject: Subject, visit: VisitorSession, event: gr.EventData) -> tuple:
-        return choose(subject, visit, str(event.value))
-
-    def look(subject: Subject, visit: VisitorSession) -> tuple:
-        checkpoint = visit.checkpoint(subject.dataset)
-        opinions = prediction.compare_models(visit.all(subject.dataset), subject.views)
-        fitted = round(checkpoint.card.temperature, 2)
-        return (
-            _opinions(opinions, checkpoint.card.classes, visit.chosen(subject.dataset)),
-            choices(visit, subject.dataset),
-            fitted,
-            _fitted(fitted),
-            _by_hand(checkpoint, subject, fitted),
-        )
-
-    outputs = [table, network, temperature, mark, sums]
-    shown.select(look, [subject, visit], outputs, **components.HIDDEN_ENDPOINT)
-    chosen = network.input(choose, [subject, visit, network], outputs, **components.HIDDEN_ENDPOINT)
-    pressed = table.select(press, [subject, visit], outputs, **components.HIDDEN_ENDPOINT)
-    for begun in (shown.select, chosen.then, pressed.then):
-        begun(*centred, **components.HIDDEN_ENDPOINT)
+    inputs = [subject, session]
+    table.follow(_predictions, inputs, table, **LATEST)
+    pressed = table.select(press, inputs, [session, table], **components.HIDDEN_ENDPOINT)
+    pressed.then(None, js="() => dispatchEvent(new Event('linkopened'))")
 
 
-def _opinions(
-    rows: dict[str, tuple[float, ...]], classes: tuple[str, ...], chosen: str | None = None
+def _predictions(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
+    version = components.event_version(event)
+    if subject.is_empty:
+        return components.render("empty.html", version=version)
+    checkpoint = session.checkpoint(subject.dataset)
+    rows = predictions.compare_models(session.all(subject.dataset), subject.views)
+    return _table(rows, checkpoint.card.classes, version, session.chosen(subject.dataset))
+
+
+def _table(
+    rows: dict[str, tuple[float, ...]],
+    classes: tuple[str, ...],
+    version: int,
+    chosen: str | None = None,
 ) -> str:
-    """Networks x classes as a table, each share on its colour, as HTML."""
-    head = "".join(
-        f"<th scope='col'><span class='{'long' * (len(name) > 1)}'>{html.escape(name)}</span></th>"
-        for name in classes
-    )
-    body = "".join(
-        f"{_head(name, chosen)}{''.join(map(_share, shares))}</tr>" for name, shares in rows.items()
-    )
-    link = components.saved(charts.heat_map(rows, classes), "probabilities")
-    return (
-        f"<table class='beliefs'><thead><tr><th></th>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{link}"
-    )
+    """Return networks x classes as a table, each probability on its colour, as HTML."""
+    return components.render(
+        "probabilities.html",
+        version=version,
+        classes=classes,
+        chosen=chosen,
+        rows=rows,
+        ensemble=ENSEMBLE,
+    ) + components.download_link(charts.heat_map(rows, classes), "probabilities")
 
 
-def _head(name: str, chosen: str | None) -> str:
-    """The begin of a row: where a network is chosen, the others can be pressed."""
-    label = html.escape(name)
-    if chosen is None or name == prediction.ENSEMBLE:
-        return f"<tr><th scope='row'>{label}</th>"
-    pressed = str(name == chosen).lower()
-    button = f"<button aria-pressed='{pressed}'>{label}</button>"
-    return f"<tr data-pick='{label}'><th scope='row'>{button}</th>"
-
-
-def _share(share: float) -> str:
-    color = colormaps.sequential(torch.tensor(share), 0, 1).tolist()
-    ground, ink = (",".join(map(str, rgb)) for rgb in (color, colormaps.contrast_color(color)))
-    percent = math.floor(1000 * share) / 10
-    return f"<td style='background:rgb({ground});color:rgb({ink})'>{percent:.1f}</td>"
-
-
-def _softmax(asked: list) -> tuple:
-    """Softmax by hand; gives the network, the temperature, its mark and the sums."""
-    components.heading("Softmax by hand", SOFTMAX)
+def _softmax(session: gr.State, subject: gr.State) -> None:
+    components.heading("Softmax, step by step", SOFTMAX)
     with gr.Row(elem_classes="controls"):
-        network = gr.Dropdown([], label="Network", elem_classes="choice", min_width=200)
-        with gr.Column():
-            temperature = gr.Slider(COOLEST, HOTTEST, 1.0, step=0.01, label="Temperature")
-            mark = gr.HTML(apply_default_css=False)
-    sums = gr.HTML(apply_default_css=False)
+        temperature = gr.Slider(
+            MIN_TEMPERATURE, MAX_TEMPERATURE, 1.0, step=0.01, label="Temperature"
+        )
+    script = "details = () => ({ temperature: cnn.parameter('temperature') });"
+    steps = components.derived("softmax", script)
 
-    def warm(subject: Subject, visit: VisitorSession, temperature: float) -> str:
+    def follow(subject: Subject, session: VisitorSession, event: gr.EventData) -> tuple:
+        checkpoint = session.checkpoint(subject.dataset)
+        chosen = _parse(event._data.get("temperature")) or round(checkpoint.card.temperature, 2)
+        return chosen, _steps(checkpoint, subject, chosen, components.event_version(event))
+
+    def heat(subject: Subject, session: VisitorSession, temperature: float, version: int) -> str:
         with components.toast():
-            checkpoint = visit.checkpoint(subject.dataset)
-            return _by_hand(checkpoint, subject, _checked(temperature))
+            return _steps(
+                session.checkpoint(subject.dataset), subject, _checked(temperature), version
+            )
 
-    asked = [*asked, temperature]
-    temperature.input(warm, asked, sums, trigger_mode="always_last", **components.HIDDEN_ENDPOINT)
-    return network, temperature, mark, sums
+    inputs = [subject, session]
+    version = gr.Number(0, visible=False)
+    steps.follow(follow, inputs, [temperature, steps], **LATEST)
+    temperature.input(
+        heat,
+        [*inputs, temperature, version],
+        steps,
+        js="(subject, session, temperature) => { cnn.setAddress({ temperature }, false); "
+        "return [subject, session, temperature, cnn.version]; }",
+        **LATEST,
+    )
+
+
+def _parse(text: object) -> float | None:
+    """Read a temperature from the address; None where it holds none that is allowed."""
+    try:
+        return _checked(float(str(text)[:8]))
+    except (ValueError, UserError):
+        return None
 
 
 def _checked(temperature: float) -> float:
-    if not COOLEST <= temperature <= HOTTEST:
+    if not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
         raise UserError(f"A temperature of {temperature} is out of range. Choose from 0.1 to 10.")
     return temperature
 
 
-def _by_hand(checkpoint: Checkpoint, subject: Subject, temperature: float) -> str:
-    logits = tuple(prediction.logits(checkpoint, subject.views).tolist())
+def _steps(checkpoint: Checkpoint, subject: Subject, temperature: float, version: int) -> str:
+    if subject.is_empty:
+        return components.render("empty.html", version=version)
+    logits = tuple(predictions.logits(checkpoint, subject.views).tolist())
     found = softmax(logits, temperature)
-    best = max(found.probabilities)
-    rows = "".join(
-        f"<tr class='{'best' * (row[-1] == best)}' style='--share:{row[-1]:.4f}'>"
-        f"<th scope='row'>{html.escape(name)}</th><td>{row[0]:.2f}</td><td>{row[1]:.2f}</td>"
-        f"<td>{row[2]:.4f}</td><td>{100 * row[3]:.2f} %<i></i></td></tr>".replace(">-", ">−")
-        for name, *row in zip(
-            checkpoint.card.classes,
-            logits,
-            found.scaled,
-            found.exponentials,
-            found.probabilities,
-            strict=True,
-        )
-    )
-    heads = ("logit", "minus the greatest, divided by the temperature", "e to that")
-    head = "".join(f"<th>{words}</th>" for words in ("", *heads, "divided by the sum"))
-    return (
-        f"<table class='by-hand'><thead><tr>{head}</tr></thead>{rows}"
-        f"<tfoot><tr><th>sum</th><td></td><td></td><td>{found.sum:.4f}</td><td>100 %</td></tr>"
-        f"</tfoot></table>{_meaning(found, predict(checkpoint, subject.views))}"
+    verdict = predict(checkpoint, subject.views).verdict
+    return components.render(
+        "softmax.html",
+        version=version,
+        classes=checkpoint.card.classes,
+        rows=list(zip(logits, found.scaled, found.exponentials, found.probabilities, strict=True)),
+        best=max(found.probabilities),
+        found=found,
+        most=math.log2(len(logits)),
+        fitted=checkpoint.card.temperature,
+        at=(checkpoint.card.temperature - MIN_TEMPERATURE) / (MAX_TEMPERATURE - MIN_TEMPERATURE),
+        verdict=verdict.replace("_", " "),
+        reason=VERDICTS[verdict],
     )
 
 
-def _fitted(temperature: float) -> str:
-    at = (temperature - COOLEST) / (HOTTEST - COOLEST)
-    return (
-        f"<p class='fitted'><i style='--at:{at:.4f}'></i>{temperature:.2f} is this network's own: "
-        "with it, of the pictures it is 90 % sure of it is right on nine in ten.</p>"
-    )
+def _centering(session: gr.State, subject: gr.State) -> None:
+    components.heading("With and without centring", CENTERING)
+    steps = components.derived("centering")
 
-
-def _meaning(found: Softmax, said: Prediction) -> str:
-    most = math.log2(len(found.probabilities))
-    return (
-        "<dl class='meaning'>"
-        f"<dt>Entropy {found.entropy:.2f} bits</dt><dd>How undecided this is: 0 for certainty, "
-        f"{most:.2f} for no idea at all.</dd>"
-        f"<dt>Margin {100 * found.margin:.1f} points</dt><dd>How far the best class is ahead of "
-        "the second; near 0 it is a toss-up.</dd>"
-        f"<dt>Verdict: {said.verdict}</dt><dd>{_VERDICTS[said.verdict]}</dd></dl>"
-    )
-
-
-_VERDICTS = {
-    "empty": "There is nothing on the picture, so all classes get the same share.",
-    "sure": f"At the network's own temperature the best class has {100 * CONFIDENT:.0f} % or more.",
-    "unsure": f"At the network's own temperature no class reaches {100 * CONFIDENT:.0f} %.",
-    "unfamiliar": "All logits are lower than those of nearly all pictures of its own kind, so it "
-    "is probably none of the classes, however sure the shares look.",
-}
-
-
-def _captioned(text: str) -> gr.Image:
-    with gr.Column():
-        picture = components.picture(text, "large still")
-        gr.HTML(f"<p class='museum'>{text}</p>", apply_default_css=False)
-    return picture
-
-
-def _centred(asked: list) -> tuple:
-    """What centring does to a drawing; gives what to draw."""
-    with gr.Column(elem_classes="inside") as whole:
-        components.heading("With and without centring", CENTRED)
-        with gr.Row(elem_classes="quartet"):
-            pictures = [_captioned(text) for text in STEPS]
-        table = gr.HTML(apply_default_css=False)
-
-    def draw(subject: Subject, visit: VisitorSession) -> tuple:
+    def follow(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
+        version = components.event_version(event)
+        if subject.is_empty:
+            return components.render("empty.html", version=version)
         if subject.strokes is None:
-            return gr.update(visible=False), *[gr.skip()] * (len(STEPS) + 1)
-        checkpoint = visit.checkpoint(subject.dataset)
-        steps = centering(subject.strokes)
-        opinions = {
-            "as drawn": predict(checkpoint, steps.drawn[None, None]).probabilities,
-            "centred": predict(checkpoint, steps.centred[None, None]).probabilities,
+            return components.render("centering.html", version=version, steps=[])
+        checkpoint = session.checkpoint(subject.dataset)
+        found = centering(subject.strokes)
+        row, column = (round(at) for at in found.mass)
+        images = (
+            grids.enlarged_image(found.drawn[None]),
+            grids.enlarged_image(found.fitted[None], (4, 4, 20, 20)),
+            grids.enlarged_image(found.fitted[None], (row, column, 1, 1)),
+            grids.enlarged_image(found.centred[None], (13, 13, 2, 2)),
+        )
+        compared = {
+            "as drawn": predict(checkpoint, found.drawn[None, None]).probabilities,
+            "centred": predict(checkpoint, found.centred[None, None]).probabilities,
         }
-        table = _opinions(opinions, checkpoint.card.classes)
-        return gr.update(visible=True), *_pictured(steps), table
+        pairs = zip(STEPS, map(components.inline, images), strict=True)
+        return components.render("centering.html", version=version, steps=list(pairs)) + _table(
+            compared, checkpoint.card.classes, version
+        )
 
-    return draw, asked, [whole, *pictures, table]
-
-
-def _pictured(steps: Centering) -> list[Image]:
-    row, column = (round(at) for at in steps.mass)
-    return [
-        grids.enlarged_image(steps.drawn[None]),
-        grids.enlarged_image(steps.fitted[None], (4, 4, 20, 20)),
-        grids.enlarged_image(steps.fitted[None], (row, column, 1, 1)),
-        grids.enlarged_image(steps.centred[None], (13, 13, 2, 2)),
-    ]
+    steps.follow(follow, [subject, session], steps, **LATEST)
 
 
 def _endpoint(networks: ModelRegistry) -> None:
     def probabilities(
-        strokes: components.Strokes | None = None, photo: FileData | None = None
+        strokes: Strokes | None = None, photo: FileData | None = None
     ) -> dict[str, dict[str, float]]:
         with components.toast():
-            subject = components.given(strokes, photo)
+            subject = subjects.from_request(strokes, photo)
         classes = datasets.get_dataset(subject.dataset).classes
-        opinions = prediction.compare_models(networks.all(subject.dataset), subject.views)
-        return {name: dict(zip(classes, row, strict=True)) for name, row in opinions.items()}
+        rows = predictions.compare_models(networks.all(subject.dataset), subject.views)
+        return {name: dict(zip(classes, row, strict=True)) for name, row in rows.items()}
 
     gr.api(
         probabilities,
         api_name="probabilities",
-        api_description="What every network says of a picture, and their mean: probabilities by "
-        "network and class. Give `strokes` (lists of [x, y] points, y down) or a `photo`.",
+        api_description="What every network predicts for an image, and their mean: probabilities "
+        "by network and class. Give `strokes` (lists of [x, y] points, y down) or a `photo`.",
     )

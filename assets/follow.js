@@ -1,0 +1,18 @@
+// Asks Python to show the current subject once the element is on the screen and what it shows is older.
+// `details` may add what else Python should know.
+
+let asked = 0;
+let onScreen = false;
+let details = () => ({});
+
+function follow(again = false) {
+  if (!element.isConnected || !onScreen || !cnn.ready || (asked === cnn.version && again !== true)) return;
+  asked = cnn.version;
+  trigger("follow", { version: cnn.version, ...details() });
+}
+
+new IntersectionObserver((entries) => {
+  onScreen = entries[entries.length - 1].isIntersecting;
+  follow();
+}, { rootMargin: "100px" }).observe(element);
+addEventListener("subjectchange", follow);

@@ -1,0 +1,207 @@
+// Follows follow.js: draws each layer as a column of its strongest maps, and all maps of the selected
+// layer. Where the browser predicts, the maps follow the pen by the window's event "activations".
+
+const view = element.querySelector(".network");
+const columns = element.querySelector(".layers");
+const grid = element.querySelector(".maps");
+const COLUMN = 56; // pixels of a map on the screen
+
+cnn.selection = { layer: cnn.parameter("layer"), map: cnn.parameter("map"), row: null, column: null };
+details = () => cnn.selection;
+let canvases = new Map(); // by layer: [{canvas, channel}]
+
+function ramp(name) {
+  const stops = getComputedStyle(document.querySelector(".page-grid")).getPropertyValue(name).split(",").map((color) => color.trim().split(/\s+/).map(Number));
+  return Array.from({ length: 256 }, (_, index) => {
+    const at = (index / 255) * (stops.length - 1);
+    const low = Math.min(Math.floor(at), stops.length - 2);
+    return stops[low].map((part, channel) => part + (at - low) * (stops[low + 1][channel] - part));
+  });
+}
+
+// Levels are bytes, 128 for zero and 255 for the layer's largest magnitude.
+function paint(canvas, levels, signed, colors) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  for (let pixel = 0; pixel < levels.length; pixel++) {
+    const color = colors[signed ? levels[pixel] : Math.max(0, Math.min(255, 2 * (levels[pixel] - 128)))];
+    image.data.set(color, 4 * pixel);
+    image.data[4 * pixel + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+function mapButton(layer, channel) {
+  const [, height, width] = layer.shape;
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height });
+  const button = document.createElement("button");
+  button.type = "button";
+  Object.assign(button.dataset, { layer: layer.name, map: channel });
+  button.setAttribute("aria-label", `map ${channel} of ${layer.name}`);
+  button.append(canvas);
+  return { button, canvas, channel };
+}
+
+function addMaps(parent, layer, count) {
+  const [, height, width] = layer.shape;
+  const levels = bytes(layer.maps);
+  const colors = layer.name === "input" ? ramp("--grey") : ramp(layer.signed ? "--diverging" : "--sequential");
+  const kept = canvases.get(layer.name) || [];
+  layer.channels.slice(0, count).forEach((channel, index) => {
+    const map = mapButton(layer, channel);
+    paint(map.canvas, levels.subarray(index * height * width, (index + 1) * height * width), layer.signed, colors);
+    parent.append(map.button);
+    kept.push(map);
+  });
+  canvases.set(layer.name, kept);
+}
+
+// The three colours of a photograph are one picture.
+function addColors(parent, layer) {
+  const [, height, width] = layer.shape;
+  const levels = bytes(layer.maps);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  layer.channels.forEach((channel, index) => {
+    for (let pixel = 0; pixel < width * height; pixel++) {
+      image.data[4 * pixel + channel] = 2 * (levels[index * width * height + pixel] - 128) * layer.largest;
+      image.data[4 * pixel + 3] = 255;
+    }
+  });
+  context.putImageData(image, 0, 0);
+  parent.append(canvas);
+}
+
+function addUnits(parent, layer) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: layer.shape[0], className: "units" });
+  paint(canvas, bytes(layer.maps), layer.signed, ramp(layer.signed ? "--diverging" : "--sequential"));
+  parent.append(canvas);
+  canvases.set(layer.name, [{ canvas, channel: null }]);
+}
+
+function column(layer) {
+  const node = document.createElement("div");
+  node.className = "layer";
+  const head = document.createElement("div");
+  head.className = "layer-head";
+  head.innerHTML = "<button type='button'><b></b></button><small></small>";
+  const name = head.querySelector("button");
+  name.firstChild.textContent = layer.name;
+  name.dataset.layer = layer.name;
+  head.querySelector("small").textContent = layer.shape.join(" × ");
+  const help = document.getElementById("explain-" + layer.kind.replace(/\W/g, "-"));
+  if (help) {
+    const question = document.createElement("button");
+    question.type = "button";
+    question.className = "help";
+    question.textContent = "?";
+    question.setAttribute("aria-label", "What is " + layer.kind + "?");
+    question.setAttribute("popovertarget", help.id);
+    head.append(question);
+  }
+  const body = document.createElement("div");
+  body.className = "layer-body";
+  if (layer.shape.length === 1) addUnits(body, layer);
+  else if (layer.name === "input" && layer.shape[0] === 3) addColors(body, layer);
+  else addMaps(body, layer, props.value.strongest);
+  node.append(head, body);
+  return node;
+}
+
+function classes({ classes, probabilities }) {
+  const node = document.createElement("div");
+  node.className = "layer classes";
+  node.innerHTML = "<div class='layer-head'><b>softmax</b><small></small><button type='button' class='help' popovertarget='explain-softmax' aria-label='What is softmax?'>?</button></div><div class='layer-body'></div>";
+  node.querySelector("small").textContent = String(classes.length);
+  const best = Math.max(...probabilities);
+  classes.forEach((name, index) => {
+    const row = document.createElement("div");
+    row.className = "class" + (probabilities[index] === best ? " best" : "");
+    row.style.setProperty("--share", probabilities[index]);
+    row.innerHTML = "<span></span><i></i>";
+    row.firstChild.textContent = name;
+    node.lastChild.append(row);
+  });
+  return node;
+}
+
+function ring() {
+  const { layer, map } = cnn.selection;
+  element.querySelectorAll("[data-layer]").forEach((button) => {
+    const pressed = button.dataset.layer === layer && (button.dataset.map ?? String(map)) === String(map);
+    button.setAttribute("aria-pressed", String(pressed));
+  });
+}
+
+function build() {
+  const shown = props.value;
+  if (!shown || !shown.layers) return;
+  view.dataset.version = shown.version;
+  canvases = new Map();
+  const left = columns.scrollLeft;
+  columns.replaceChildren(...shown.layers.map(column), classes(shown));
+  columns.scrollLeft = left;
+  const names = shown.layers.filter(({ shape }) => shape.length === 3).map(({ name }) => name);
+  if (!names.includes(cnn.selection.layer) || cnn.selection.layer === "input") return choose({ layer: names[1], map: "" }, false);
+  const layer = shown.layers.find(({ name }) => name === cnn.selection.layer);
+  const section = element.querySelector(".layer-maps");
+  section.hidden = false;
+  section.querySelector("h3").textContent = `${layer.name}: ${layer.shape[0]} maps of ${layer.shape[1]} × ${layer.shape[2]}`;
+  const order = layer.channels.map((channel, index) => [channel, index]);
+  grid.replaceChildren();
+  addMaps(grid, layer, layer.channels.length);
+  [...grid.children].sort((a, b) => a.dataset.map - b.dataset.map).forEach((button) => grid.append(button));
+  if (cnn.selection.map === "") cnn.selection.map = String(layer.channels[0]);
+  ring();
+}
+
+function choose({ layer, map, row = null, column = null }, push = true) {
+  const sameLayer = layer === cnn.selection.layer;
+  cnn.selection = { layer, map: map ?? "", row, column };
+  if (push) cnn.setAddress({ layer, map: map ?? "" });
+  ring();
+  if (!sameLayer) follow(true);
+  dispatchEvent(new Event("selectionchange"));
+}
+cnn.select = choose;
+
+element.addEventListener("click", (event) => {
+  const pressed = event.target.closest("[data-layer]");
+  if (!pressed || pressed.dataset.layer === "input") return;
+  const layer = props.value.layers.find(({ name }) => name === pressed.dataset.layer);
+  if (layer && layer.shape.length === 3) choose({ layer: layer.name, map: pressed.dataset.map ?? String(layer.channels[0]) });
+});
+
+watch("value", build);
+addEventListener("addresschange", () => {
+  const [layer, map] = ["layer", "map"].map(cnn.parameter);
+  if (layer && (layer !== cnn.selection.layer || map !== cnn.selection.map)) choose({ layer, map }, false);
+});
+
+function live({ detail: { layers } }) {
+  if (!element.isConnected) return removeEventListener("activations", live);
+  if (!onScreen) return;
+  const [sequential, diverging] = [ramp("--sequential"), ramp("--diverging")];
+  for (const { name, shape, values } of layers) {
+    const maps = canvases.get(name);
+    if (!maps) continue;
+    let largest = 1e-12;
+    let signed = false;
+    for (const value of values) {
+      if (Math.abs(value) > largest) largest = Math.abs(value);
+      if (value < 0) signed = true;
+    }
+    const size = shape.length === 3 ? shape[1] * shape[2] : values.length;
+    for (const { canvas, channel } of maps) {
+      const part = values.subarray((channel ?? 0) * size, ((channel ?? 0) + 1) * size);
+      paint(canvas, Uint8Array.from(part, (value) => 128 + (127 * value) / largest), signed, signed ? diverging : sequential);
+    }
+  }
+  view.classList.remove("stale");
+}
+
+addEventListener("activations", live);

@@ -1,0 +1,8 @@
+// Follows follow.js: a press on a row chooses its network.
+
+element.addEventListener("click", (event) => {
+  const picked = event.target.closest("[data-pick]");
+  if (!picked) return;
+  cnn.changed();
+  trigger("select", { value: picked.dataset.pick, version: cnn.version });
+});

@@ -1,0 +1,78 @@
+"""In the tab Inside: which pixels speak for a class, by three methods, and the verdict's reason."""
+
+import gradio as gr
+
+from cnn.evaluation import prediction as predictions
+from cnn.evaluation.prediction import predict
+from cnn.interpret import attribution
+from cnn.interpret.attribution import METHODS
+from cnn.models.checkpoints import Checkpoint
+from cnn.plots import grids
+from cnn.web import components
+from cnn.web.components import LATEST
+from cnn.web.session import VisitorSession
+from cnn.web.subject import Subject
+
+ATTRIBUTION = (
+    "Why this class? Three methods ask which pixels made the network say so, and each asks "
+    "something else: orange speaks for the class, blue against. Below, the same for a second class."
+)
+OPACITY = 0.8
+
+
+def view(session: gr.State, subject: gr.State) -> None:
+    """Add the view: the predicted class, and below it the runner-up or a class of one's choice."""
+    components.heading("Attribution (saliency)", ATTRIBUTION)
+    rows = components.derived("attribution", components.asset("attribution.js"))
+    rows.follow(
+        _rows, [subject, session], rows, concurrency_id="attribution", concurrency_limit=1, **LATEST
+    )
+
+
+def _rows(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
+    version = components.event_version(event)
+    if subject.is_empty:
+        return components.render("empty.html", version=version)
+    checkpoint = session.checkpoint(subject.dataset)
+    prediction = predict(checkpoint, subject.views)
+    ranked = [name for name, _ in prediction.ranked]
+    wanted = str(event._data.get("label", ""))
+    second = wanted if wanted in ranked else ranked[1]
+    probabilities = dict(prediction.ranked)
+    rows = [
+        (label, words, probabilities[label], _images(checkpoint, subject, label))
+        for label, words in (
+            (ranked[0], "predicted"),
+            (second, "runner-up" if second == ranked[1] else "chosen"),
+        )
+    ]
+    return components.render(
+        "attribution.html",
+        version=version,
+        original=components.inline(grids.enlarged_image(subject.image[0])),
+        rows=rows,
+        methods=METHODS.values(),
+        classes=checkpoint.card.classes,
+        second=second,
+        verdict=prediction.verdict,
+        score=predictions.ood_score(checkpoint, predictions.logits(checkpoint, subject.views)),
+        card=checkpoint.card,
+    )
+
+
+def _images(checkpoint: Checkpoint, subject: Subject, label: str) -> list[tuple[str, str]]:
+    """Return (method, image) pairs for a class, each image as a data URL."""
+    network, index = checkpoint.network, checkpoint.card.classes.index(label)
+    return [
+        (
+            method.title,
+            components.inline(
+                grids.overlay(
+                    subject.image[0],
+                    attribution.attribute(network, subject.image, name, index),
+                    OPACITY,
+                )
+            ),
+        )
+        for name, method in METHODS.items()
+    ]
