@@ -12,7 +12,8 @@ that package to the right of it:
     interpret       top_activations  attribution  trace  arithmetic  layers
     evaluation      report  prediction  metrics  inference
     models      descriptions custom html web onnx checkpoints card architectures layers
-    data        custom ood outliers pen_strokes augmentation photos paper drawings datasets unipen synthetic_symbols synthetic strokes downloads
+    data       custom ood outliers pen_strokes augmentation photos paper drawings datasets unipen
+               synthetic_symbols synthetic strokes downloads
     files
     hardware
     settings

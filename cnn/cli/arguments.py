@@ -24,7 +24,7 @@ from cnn.training.config import (
 from cnn.training.presets import PRESETS, Preset, preset
 
 GROUPS = {
-    "data": ("dataset", "validation_size", "augmentation", "extra_synthetic"),
+    "data": ("dataset", "validation_size", "augmentation", "extra_synthetic", "strokes"),
     "network": ("model", "dropout"),
     "optimization": (
         *("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup_fraction"),

@@ -10,9 +10,10 @@ import torchvision
 from torch import Tensor
 
 from cnn import UserError
-from cnn.data import datasets
+from cnn.data import datasets, pen_strokes, synthetic_symbols
 from cnn.data.datasets import Dataset, Split
 
+SYNTHETIC_SYMBOLS = 6_000
 HELD_OUT = 0.1  # of each source, at its end: whole classes where it is sorted by class
 
 LIKE_CIFAR10 = (  # classes of CIFAR-100 that show, or resemble, one of CIFAR-10's
@@ -71,23 +72,37 @@ def _cifar100() -> Tensor:
     return datasets.load_unsplit(CIFAR100)[0].images
 
 
-SOURCES: dict[str, Callable[[], Tensor]] = {CIFAR100.name: _cifar100}
+def _synthetic_symbols() -> Tensor:
+    images = synthetic_symbols.synthetic_symbols(SYNTHETIC_SYMBOLS, seed=0)
+    return torch.from_numpy(images).unsqueeze(1)
+
+
+SOURCES: dict[str, Callable[[], Tensor]] = {
+    CIFAR100.name: _cifar100,
+    "synthetic_symbols": _synthetic_symbols,
+}
 
 
 def outlier_images(name: str, dataset: Dataset) -> Tensor:
     """Load images that show none of the data set's classes: uint8 (N, C, H, W) of its size.
 
-    `name` is "cifar100", its classes unlike CIFAR-10's, downloaded at first use, or an .npz file
-    whose `images` are uint8 (N, C, H, W). A `UserError` names what is missing or does not fit.
+    `name` is "cifar100", its classes unlike CIFAR-10's, downloaded at first use;
+    "synthetic_symbols", hearts, smileys and other scripts' digits, which need no download; or an
+    .npz file whose `images` are uint8 (N, C, H, W). A `UserError` names what is missing or does
+    not fit.
     """
     images = SOURCES[name]() if name in SOURCES else _from_file(Path(name))
+    _check_shape(name, images, dataset)
+    return images
+
+
+def _check_shape(name: str, images: Tensor, dataset: Dataset) -> None:
     expected = dataset.channels, dataset.size, dataset.size
     if tuple(images.shape[1:]) != expected:
         raise UserError(
             f"The outliers {name!r} have the shape {tuple(images.shape[1:])} and do not fit "
             f"{dataset.title}. Choose images of the shape {expected}."
         )
-    return images
 
 
 def _from_file(path: Path) -> Tensor:
@@ -99,17 +114,30 @@ def _from_file(path: Path) -> Tensor:
     except (OSError, ValueError, KeyError) as fault:
         raise UserError(
             f"The outliers {str(path)!r} could not be read ({fault}). Choose "
-            f"{', '.join(SOURCES)} or an .npz file with images as uint8 (N, C, H, W)."
+            f"{', '.join((*SOURCES, *pen_strokes.NAMES))}, or an .npz file of pen strokes or with "
+            "images as uint8 (N, C, H, W)."
         ) from fault
     return torch.from_numpy(images)
 
 
 def load(names: tuple[str, ...], dataset: Dataset) -> Outliers:
-    """Load several sources of outliers, of each of which the last tenth is held out."""
-    train, held_out = [], []
-    for name in names:
-        images = outlier_images(name, dataset)
-        kept = len(images) - round(HELD_OUT * len(images))
-        train.append(images[:kept])
-        held_out.append(images[kept:])
-    return Outliers(torch.cat(train), torch.cat(held_out))
+    """Load several sources of outliers, a part of each of them held out.
+
+    Each name is one of `outlier_images` or of `pen_strokes.load`. Of images the last tenth is
+    held out, of pen strokes what `pen_strokes.split` says; those that look like digits are left
+    out.
+    """
+    sources = [_load_source(name, dataset) for name in names]
+    return Outliers(*(torch.cat(parts) for parts in zip(*sources, strict=True)))
+
+
+def _load_source(name: str, dataset: Dataset) -> Outliers:
+    if pen_strokes.is_known(name):
+        strokes = pen_strokes.without_digit_like(pen_strokes.load(name))
+        train, held_out = pen_strokes.split(strokes)
+        images = Outliers(pen_strokes.rasterize(train), pen_strokes.rasterize(held_out, copies=1))
+        _check_shape(name, images.train, dataset)
+        return images
+    images = outlier_images(name, dataset)
+    kept = len(images) - round(HELD_OUT * len(images))
+    return Outliers(images[:kept], images[kept:])

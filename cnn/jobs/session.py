@@ -234,7 +234,7 @@ def estimate_seconds(recipe: Recipe, cancelled: Callable[[], bool] = bool) -> fl
     validation_size = recipe.validation_size or datasets.default_validation_size(dataset.train_size)
     train_size = dataset.train_size - validation_size + recipe.extra_synthetic
     with hardware.threads(hardware.cpu_count()):
-        run = start(replace(recipe, extra_synthetic=0, epochs=1_000), splits)
+        run = start(replace(recipe, extra_synthetic=0, strokes=(), epochs=1_000), splits)
         reports = fit(run)
         first = latest = next(reports)
         while latest.seconds - first.seconds < BENCHMARK_SECONDS:

@@ -62,6 +62,9 @@ class Recipe:
     extra_synthetic: int = _field(
         0, "synthetic digits added to the training images", range=(0, 1_000_000)
     )
+    strokes: tuple[str, ...] = _field(
+        (), "pen strokes of digits added to the training images: unipen_digits, .npz files"
+    )
     label_smoothing: float = _field(
         0.0, "probability spread evenly over all classes in each label", range=(0, 0.99)
     )
@@ -69,7 +72,9 @@ class Recipe:
         None, "teacher checkpoint for knowledge distillation: a file or a bundled network's name"
     )
     outliers: tuple[str, ...] = _field(
-        (), "out-of-distribution images to learn equal probabilities for: cifar100, .npz files"
+        (),
+        "out-of-distribution images to learn equal probabilities for: cifar100, "
+        "synthetic_symbols, unipen_letters, unipen_symbols, quickdraw, omniglot, .npz files",
     )
     outlier_weight: float = _field(0.5, "weight of the outliers' loss", range=(0, 100))
     ema_decay: float = _field(
@@ -106,6 +111,10 @@ class Recipe:
             raise UserError(
                 f"Synthetic digits cannot be added to {dataset.title}. Leave extra_synthetic at 0."
             )
+        if self.strokes and dataset.input != "strokes":
+            raise UserError(
+                f"Drawn digits cannot be added to {dataset.title}. Leave strokes empty."
+            )
 
 
 def _has_type(name: str, value: Any) -> bool:
@@ -127,6 +136,8 @@ def _check(item: Field, value: Any, dataset: Dataset) -> None:
     for word in value if isinstance(value, tuple) else (value,):
         if choices and word is not None and word not in choices:
             raise UserError(f"There is no {name} {word!r}. Choose one of: {', '.join(choices)}.")
+    if isinstance(value, tuple) and len(set(value)) < len(value):
+        raise UserError(f"The {name} names something twice. Name each once.")
     if range and value is not None and not range[0] <= value <= range[1]:
         raise UserError(f"The {name} cannot be {value}. Choose from {range[0]:g} to {range[1]:g}.")
 
@@ -180,13 +191,14 @@ def for_finetuning(recipe: Recipe) -> Recipe:
     """Adapt a recipe to training that goes on from finished weights.
 
     The learning rate is a fifth, its schedule starts again, and the seed is the next one. The
-    teacher and the outliers are dropped, as their files may be missing.
+    teacher, the strokes and the outliers are dropped, as their files may be missing.
     """
     return replace(
         recipe,
         learning_rate=recipe.learning_rate / 5,
         seed=recipe.seed + 1,
         teacher=None,
+        strokes=(),
         outliers=(),
     )
 

@@ -43,6 +43,8 @@ def finalize(
     checkpoints.round_to_half(network)
     validation = run.splits.validation
     figures, predictions = evaluate_for_card(network, dataset, validation, run.splits.test)
+    if recipe.strokes:
+        figures["ood_fitted_on"] += f", held out of {dataset.title} and {', '.join(recipe.strokes)}"
     card = ModelCard(
         dataset=recipe.dataset,
         model=recipe.model,

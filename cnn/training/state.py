@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnn import UserError, hardware
-from cnn.data import datasets, outliers, synthetic
+from cnn.data import datasets, outliers, pen_strokes, synthetic
 from cnn.data.datasets import Split, Splits
 from cnn.evaluation import inference
 from cnn.models import architectures, checkpoints
@@ -144,6 +144,11 @@ def start(
     started = time.perf_counter()
     if recipe.extra_synthetic:
         splits = splits._replace(train=_with_synthetic(splits.train, recipe))
+    for name in recipe.strokes:
+        drawn, held_out = pen_strokes.digits(name)
+        splits = splits._replace(
+            train=_join(splits.train, drawn), validation=_join(splits.validation, held_out)
+        )
     if recipe.batch_size > len(splits.train):
         raise UserError(
             f"A batch of {recipe.batch_size:,} is larger than the {len(splits.train):,} training "
@@ -202,7 +207,8 @@ def _load_weights(network: nn.Sequential, init: Checkpoint, recipe: Recipe) -> N
 
 def _with_synthetic(train: Split, recipe: Recipe) -> Split:
     images, labels = synthetic.synthetic_digits(recipe.extra_synthetic, seed=recipe.seed + 1)
-    return Split(
-        torch.cat([train.images, torch.from_numpy(images).unsqueeze(1)]),
-        torch.cat([train.labels, torch.from_numpy(labels)]),
-    )
+    return _join(train, Split(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels)))
+
+
+def _join(first: Split, second: Split) -> Split:
+    return Split(*(torch.cat(pair) for pair in zip(first, second, strict=True)))

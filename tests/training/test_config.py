@@ -224,3 +224,8 @@ def test_one_preset_trains_the_default_network_of_a_data_set(dataset):
 def test_every_field_is_in_one_group_of_flags():
     names = [name for group in GROUPS.values() for name in group]
     assert sorted(names) == sorted(field.name for field in FIELDS)
+
+
+def test_drawn_digits_cannot_be_added_to_photographs():
+    with pytest.raises(UserError, match="Drawn digits cannot be added to CIFAR-10"):
+        Recipe(dataset="cifar10", strokes=("unipen_digits",))

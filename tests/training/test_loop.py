@@ -349,6 +349,24 @@ def test_synthetic_digits_are_added_to_the_training_images_only():
     assert torch.equal(run.splits.test.images, few.test.images)
 
 
+def test_drawn_digits_are_added_to_training_and_held_out_ones_to_validation(tmp_path):
+    points = np.array([[0, 0], [0, 90], [30, 40]] * 20, np.int16)
+    starts = np.arange(20) * 3
+    np.savez(
+        tmp_path / "a.npz",
+        points=points,
+        stroke_start=starts,
+        sample_start=np.arange(20),
+        labels=np.array(list("1234567890" * 2)),
+    )
+    run = _start(replace(learner.BRIEF, dataset="mnist", strokes=(str(tmp_path / "a.npz"),)))
+    few = learner.few()
+    assert len(run.splits.train) == 500 + 2 * 18
+    assert run.splits.validation.labels.tolist()[-2:] == [9, 0]
+    assert len(run.splits.validation) == len(few.validation) + 2
+    assert torch.equal(run.splits.test.images, few.test.images)
+
+
 def test_an_image_is_flipped_in_every_other_epoch():
     recipe = Recipe(
         dataset="cifar10", model="two-conv", batch_size=20, augmentation=("alternating-flip",)
