@@ -51,6 +51,22 @@ def count_events(page: Blocks, session: str) -> int:
     return len(page._queue.pending_event_ids_session.get(session, ())) if _enabled() else 0
 
 
+def has_events(page: Blocks, session: str) -> bool:
+    """Return whether a session has answers to listen to. Without: True.
+
+    Gain: to others Gradio sends half a response, and writes a traceback into the log.
+    """
+    return not _enabled() or session in page._queue.pending_messages_per_session
+
+
+def is_event(page: Blocks, event: str) -> bool:
+    """Return whether an event's answer can be listened to; see `has_events`."""
+    queue = page._queue
+    if not _enabled() or event in queue.event_ids_to_events:
+        return True
+    return any(event in events for events in queue.pending_event_ids_session.values())
+
+
 def _enabled() -> bool:
     return settings.gradio_internals()
 
@@ -130,7 +146,7 @@ class Sessions(StateHolder):
                 limit = AWAY_TTL if self.presence.had_stream(session) else NO_BROWSER_TTL
             idle = (now - self.time_last_used.get(session, now)).total_seconds()
             if not is_open:
-                idle = min(idle, self.presence.absent_seconds(session) or idle)
+                idle = min(idle, self.presence.absent_seconds(session))
             if idle > limit:
                 self._forget(session)
 

@@ -157,7 +157,7 @@ class RequestGuard:
     async def _admit_get(self, scope: Scope, receive: Receive, answer: Send, address: str) -> None:
         if scope["path"] in routes.PAGES and not self._page_rate.allows(address):
             raise _too_fast()
-        session = _stream_session(scope)
+        session = self._stream_session(scope)
         if not self._streams.admit(address):
             raise _error(503, "Too many connections are open from there. Close some.", RETRY)
         if session and not self._session_streams.admit(session):
@@ -172,6 +172,26 @@ class RequestGuard:
             if session:
                 self._session_streams.release(session)
                 self.presence.closed(session)
+
+    def _stream_session(self, scope: Scope) -> str | None:
+        """Return the session whose heartbeat or events a GET request listens to."""
+        path, last = scope["path"], scope["path"].rsplit("/", 1)[-1]
+        if path.startswith(f"{routes.API}/heartbeat/"):
+            return last
+        if (
+            path.startswith(f"{routes.API}/call/")
+            and self.blocks
+            and not gradio_internals.is_event(self.blocks, last)
+        ):
+            raise _error(404, "There is no such event, or its answer has been read.")
+        if path != f"{routes.API}/queue/data":
+            return None
+        (session, *_) = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])
+        if not routes.SESSION.fullmatch(session):
+            raise _error(400, "session_hash must be 1 to 64 letters, digits, - or _.")
+        if self.blocks and not gradio_internals.has_events(self.blocks, session):
+            raise _error(404, "This session has no answers to wait for.")
+        return session
 
     async def _admit_post(
         self, scope: Scope, headers: Headers, receive: Receive, answer: Send, address: str
@@ -228,19 +248,6 @@ def _error(status: int, sentence: str, headers: dict | None = None) -> Refusal:
 
 def _too_fast() -> Refusal:
     return _error(429, "That was too much at once. Try again in a moment.", RETRY)
-
-
-def _stream_session(scope: Scope) -> str | None:
-    """Return the session whose heartbeat or events a GET request listens to."""
-    path = scope["path"]
-    if path.startswith(f"{routes.API}/heartbeat/"):
-        return path.rsplit("/", 1)[-1]
-    if path == f"{routes.API}/queue/data":
-        (session, *_) = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])
-        if not routes.SESSION.fullmatch(session):
-            raise _error(400, "session_hash must be 1 to 64 letters, digits, - or _.")
-        return session
-    return None
 
 
 def _is_cross_site(headers: Headers, method: str) -> bool:

@@ -1,6 +1,7 @@
 """Who is on the page: the sessions whose browser holds a stream open."""
 
 import collections
+import math
 import time
 from dataclasses import dataclass
 
@@ -55,9 +56,11 @@ class Presence:
         return bool(entry and entry.had_stream)
 
     def absent_seconds(self, session: str) -> float:
-        """Return for how long nobody has listened; 0 while somebody does."""
+        """Return for how long nobody has listened: 0 while somebody does, infinite if unknown."""
         entry = self._entries.get(session)
-        return 0.0 if entry is None or entry.streams else time.monotonic() - entry.since
+        if entry is None:
+            return math.inf
+        return 0.0 if entry.streams else time.monotonic() - entry.since
 
     def address(self, session: str) -> str | None:
         """Return the address that the session came from."""

@@ -11,7 +11,7 @@ from gradio.utils import get_upload_folder
 API = "/gradio_api"
 FILE = f"{API}/file="
 UPLOAD = f"{API}/upload"
-SESSION = re.compile(r"[\w-]{1,64}")
+SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PAGES = {"/", "/config", "/config/"}  # each takes as long to build as thirty drawings
 
 _NAME = r"[\w.-]+"
@@ -64,12 +64,26 @@ def describe_error(body: bytes, path: str, blocks: Blocks) -> str | None:
     session = message.get("session_hash")
     if not (session is None or isinstance(session, str) and SESSION.fullmatch(session)):
         return "session_hash must be 1 to 64 letters, digits, - or _."
-    for name in ("event_id", "event_data", "trigger_id", "fn_name"):
-        if name != "event_data" and isinstance(message.get(name), (list, dict, bool)):
+    for name in ("event_id", "trigger_id", "fn_name"):
+        if isinstance(message.get(name), (list, dict, bool)):
             return f"{name} has the wrong type."
+    if (b'"path"' in body or b"\\u" in body) and not _names_uploads(message):
+        return "A file must be uploaded first."
     if path.startswith(f"{API}/component_server"):
         return _component_error(message, blocks)
     return _function_error(message, path, blocks)
+
+
+def _names_uploads(value: object) -> bool:
+    """Return whether each file that a value names is an upload; Gradio would fetch others."""
+    if isinstance(value, list):
+        return all(map(_names_uploads, value))
+    if not isinstance(value, dict):
+        return True
+    path = value.get("path")
+    if "path" in value and path is not None and not (isinstance(path, str) and _is_upload(path)):
+        return False
+    return all(map(_names_uploads, value.values()))
 
 
 def _component_error(message: dict, blocks: Blocks) -> str | None:
@@ -113,7 +127,7 @@ def _is_number(value: object) -> bool:
 
 def session_of(body: bytes) -> str | None:
     """Return the session that a JSON body names."""
-    found = re.search(rb'"session_hash"\s*:\s*"([\w-]{1,64})"', body)
+    found = re.search(rb'"session_hash"\s*:\s*"([A-Za-z0-9_-]{1,64})"', body)
     return found[1].decode() if found else None
 
 

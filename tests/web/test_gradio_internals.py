@@ -1,0 +1,255 @@
+"""What is used of Gradio without its documenting it: each fails when a new version changes it."""
+
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import pytest
+from gradio.state_holder import SessionState
+from support.small_page import Kept, build, small_page
+
+from cnn.web.server import gradio_internals
+from cnn.web.server.gradio_internals import (
+    AWAY_TTL,
+    LISTENER_SECONDS,
+    MAX_SESSIONS,
+    MAX_SESSIONS_PER_ADDRESS,
+    NO_BROWSER_TTL,
+    UNREAD_SECONDS,
+    Sessions,
+    UnreadAnswers,
+    count_events,
+)
+from cnn.web.server.middleware import MAX_EVENTS
+from cnn.web.server.presence import Presence
+
+NOW = datetime(2026, 1, 1)
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self):
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("cnn.web.server.presence.time", clock)
+    return clock
+
+
+@pytest.fixture(scope="module")
+def page():
+    return build()
+
+
+@pytest.fixture
+def sessions(page):
+    return Sessions.install(SimpleNamespace(), page, Presence())
+
+
+def keep(sessions, name, idle=0.0):
+    """Begin a session that keeps something and was used last `idle` seconds ago."""
+    kept = sessions[name]
+    (state,) = (number for number, block in kept.blocks_config.blocks.items() if block.stateful)
+    value = kept[state]
+    sessions.time_last_used[name] = NOW - timedelta(seconds=idle)
+    return value
+
+
+def test_a_session_is_gradios_own_but_for_the_description_of_the_page(page, sessions):
+    session, usual = sessions["somebody"], SessionState(page)
+    assert vars(session).keys() == vars(usual).keys()
+    assert session.blocks_config.blocks == usual.blocks_config.blocks
+    block = next(number for number, block in page.blocks.items() if not block.stateful)
+    other = gr.HTML(render=False)
+    for one in (session, usual):
+        one._update_value_in_config(block, "mine")
+        one._update_config(block)
+        one[block] = other
+        assert one[block] is other
+    assert not any(session.config_values.values())
+    assert page.blocks[block] is not other
+
+
+def test_each_session_has_one_object_of_its_own(sessions):
+    first, second = keep(sessions, "first"), keep(sessions, "second")
+    assert isinstance(first, Kept)
+    assert first is not second
+    assert keep(sessions, "first") is first
+
+
+def test_a_page_that_loads_does_not_replace_its_sessions_object(page):
+    assert not any((event == "load") for fn in page.fns.values() for _, event in fn.targets)
+
+
+def test_without_the_internals_gradio_makes_the_object_by_an_event(monkeypatch):
+    monkeypatch.setenv("CNN_GRADIO_INTERNALS", "0")
+    page = build()
+    assert any((event == "load") for fn in page.fns.values() for _, event in fn.targets)
+    assert count_events(page, "somebody") == 0
+
+
+def test_sessions_expire_by_what_is_known_of_their_page(sessions, clock):
+    presence = sessions.presence
+    for name in ("here", "left", "just left"):
+        presence.opened(name, "192.0.2.1")
+        keep(sessions, name, idle=3_600)
+    presence.closed("left")
+    presence.see("program", "192.0.2.1")
+    keep(sessions, "program", idle=NO_BROWSER_TTL + 1)
+    clock.now += AWAY_TTL + 1
+    presence.closed("just left")
+    presence.see("new program", "192.0.2.1")
+    keep(sessions, "new program", idle=1)
+    sessions.expire(NOW)
+    assert set(sessions.session_data) == {"here", "just left", "new program"}
+
+
+def test_a_heartbeat_that_comes_back_counts(sessions, clock):
+    presence = sessions.presence
+    presence.opened("visitor", "192.0.2.1")
+    value = keep(sessions, "visitor", idle=3_600)
+    presence.closed("visitor")
+    sessions.expire(NOW)
+    assert sessions.session_data["visitor"].is_closed and value.present is False
+    presence.opened("visitor", "192.0.2.1")
+    clock.now += 10 * AWAY_TTL
+    sessions.expire(NOW)
+    assert not sessions.session_data["visitor"].is_closed and value.present is True
+    assert sessions["visitor"][next(iter(sessions["visitor"].state_data))] is value
+
+
+def test_who_no_longer_listens_is_told_to_leave(sessions, clock):
+    presence = sessions.presence
+    for name in ("listens", "gone", "never listened"):
+        presence.see(name, "192.0.2.1")
+    for name in ("listens", "gone"):
+        presence.opened(name, "192.0.2.1")
+    presence.closed("gone")
+    values = {name: keep(sessions, name) for name in ("listens", "gone", "never listened")}
+    sessions.expire(NOW)
+    assert not any(value.left for value in values.values())
+    clock.now += LISTENER_SECONDS + 1
+    sessions.expire(NOW)
+    assert [value.left for value in values.values()] == [False, True, True]
+    assert values["listens"].address == "192.0.2.1"
+
+
+def test_made_up_sessions_take_no_visitors_place(sessions):
+    presence = sessions.presence
+    for number in range(20):
+        presence.opened(f"visitor {number}", f"192.0.2.{number}")
+        keep(sessions, f"visitor {number}")
+    for number in range(2 * MAX_SESSIONS):
+        presence.see(f"made up {number}", f"198.51.{number % 20}.1")
+        keep(sessions, f"made up {number}")
+    assert len(sessions.session_data) <= MAX_SESSIONS
+    assert all(f"visitor {number}" in sessions.session_data for number in range(20))
+
+
+def test_one_address_has_a_share_of_the_sessions_without_a_page(sessions):
+    for number in range(2 * MAX_SESSIONS_PER_ADDRESS):
+        sessions.presence.see(f"made up {number}", "198.51.100.1")
+        keep(sessions, f"made up {number}")
+    assert len(sessions.session_data) == MAX_SESSIONS_PER_ADDRESS
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        with small_page() as (page, presence):
+            yield page, presence
+
+
+def _join(page, session: str) -> httpx.Response:
+    number = next(number for number, fn in page.fns.items() if fn.api_name == "echo")
+    body = {"data": [None, "x"], "fn_index": number, "session_hash": session}
+    return httpx.post(f"{page.local_url}gradio_api/queue/join", json=body)
+
+
+def _wait_for_answers(page, session: str) -> None:
+    messages = page._queue.pending_messages_per_session[session]
+    while not any(getattr(m, "msg", "") == "process_completed" for m in list(messages._queue)):
+        httpx.get(f"{page.local_url}healthz")
+
+
+def test_a_session_has_at_most_twenty_open_events(served):
+    page, _ = served
+    statuses = [_join(page, "greedy").status_code for _ in range(MAX_EVENTS + 3)]
+    assert statuses == [200] * MAX_EVENTS + [429] * 3
+    assert count_events(page, "greedy") == MAX_EVENTS
+
+
+def _run(coroutine) -> None:
+    """Run to the end a coroutine that waits for nothing but locks that are free."""
+    with pytest.raises(StopIteration):
+        coroutine.send(None)
+
+
+def test_answers_that_nobody_reads_are_dropped_after_a_minute(served):
+    page, _ = served
+    assert _join(page, "forgetful").status_code == 200
+    _wait_for_answers(page, "forgetful")
+    unread = UnreadAnswers(page)
+    _run(unread.drop(now=0))
+    _run(unread.drop(now=UNREAD_SECONDS - 1))
+    assert "forgetful" in page._queue.pending_messages_per_session
+    _run(unread.drop(now=UNREAD_SECONDS + 1))
+    assert "forgetful" not in page._queue.pending_messages_per_session
+    assert count_events(page, "forgetful") == 0
+
+
+def test_an_answer_that_is_read_is_kept_until_then(served):
+    page, _ = served
+    _join(page, "reader")
+    url = f"{page.local_url}gradio_api/queue/data?session_hash=reader"
+    assert '"success":true' in httpx.get(url, timeout=30).text
+
+
+def test_an_open_stream_is_seen_and_its_end_too(served):
+    page, presence = served
+    url = f"{page.local_url}gradio_api/heartbeat/visitor"
+    with httpx.stream("GET", url) as stream:
+        chunks = stream.iter_text()
+        next(chunks)
+        assert presence.is_open("visitor")
+        assert presence.address("visitor") == "127.0.0.1"
+    while presence.is_open("visitor"):
+        httpx.get(f"{page.local_url}healthz")
+    assert presence.had_stream("visitor")
+
+
+class Connection:
+    """Stands in for uvicorn's protocol."""
+
+    def __init__(self, cycle):
+        self.cycle = cycle
+
+
+def test_a_connection_without_a_request_is_closed(served):
+    page, _ = served
+    connections = gradio_internals.SlowConnections()
+    closed = []
+    idle, busy = Connection(None), Connection(SimpleNamespace(response_complete=False))
+    idle.transport = SimpleNamespace(close=lambda: closed.append(idle))
+    state = SimpleNamespace(connections=[idle, busy])
+    stand_in = SimpleNamespace(server=SimpleNamespace(server_state=state))
+    connections.close(stand_in, now=0)
+    connections.close(stand_in, now=gradio_internals.HEAD_SECONDS - 1)
+    assert not closed
+    connections.close(stand_in, now=gradio_internals.HEAD_SECONDS + 1)
+    assert closed == [idle]
+    with httpx.stream("GET", f"{page.local_url}gradio_api/heartbeat/a") as stream:
+        chunks = stream.iter_text()
+        next(chunks)
+        real = list(page.server.server_state.connections)
+        assert real
+        assert all(hasattr(one, "cycle") and hasattr(one.transport, "close") for one in real)
