@@ -54,8 +54,10 @@ cnn.showInput = (input) => {
 };
 
 addEventListener("click", (event) => {
-  const button = event.target.closest("[data-show-input]");
-  if (button) cnn.showInput(button.dataset.showInput);
+  const input = event.target.closest("[data-show-input]");
+  if (input) cnn.showInput(input.dataset.showInput);
+  const section = event.target.closest("[data-section]");
+  if (section) document.getElementById(section.dataset.section).scrollIntoView({ block: "start" });
 });
 
 function followTab() {

@@ -6,7 +6,8 @@ let onScreen = false;
 let details = () => ({});
 
 function follow(again = false) {
-  if (!element.isConnected || !onScreen || !cnn.ready || (asked === cnn.version && again !== true)) return;
+  if (again === true) asked = 0;
+  if (!element.isConnected || !onScreen || !cnn.ready || asked === cnn.version) return;
   asked = cnn.version;
   trigger("follow", { version: cnn.version, ...details() });
 }

@@ -4,10 +4,10 @@
 const view = element.querySelector(".network");
 const columns = element.querySelector(".layers");
 const grid = element.querySelector(".maps");
-const COLUMN = 56; // pixels of a map on the screen
 
 cnn.selection = { layer: cnn.parameter("layer"), map: cnn.parameter("map"), row: null, column: null };
 details = () => cnn.selection;
+let waiting = false; // for the maps of another layer
 let canvases = new Map(); // by layer: [{canvas, channel}]
 
 function ramp(name) {
@@ -145,17 +145,19 @@ function build() {
   const left = columns.scrollLeft;
   columns.replaceChildren(...shown.layers.map(column), classes(shown));
   columns.scrollLeft = left;
-  const names = shown.layers.filter(({ shape }) => shape.length === 3).map(({ name }) => name);
-  if (!names.includes(cnn.selection.layer) || cnn.selection.layer === "input") return choose({ layer: names[1], map: "" }, false);
-  const layer = shown.layers.find(({ name }) => name === cnn.selection.layer);
+  const layer = shown.layers.find(({ name }) => name === shown.selected);
+  if (cnn.selection.layer !== shown.selected && !waiting) cnn.selection = { layer: shown.selected, map: "", row: null, column: null };
+  waiting = false;
   const section = element.querySelector(".layer-maps");
   section.hidden = false;
   section.querySelector("h3").textContent = `${layer.name}: ${layer.shape[0]} maps of ${layer.shape[1]} × ${layer.shape[2]}`;
-  const order = layer.channels.map((channel, index) => [channel, index]);
   grid.replaceChildren();
   addMaps(grid, layer, layer.channels.length);
   [...grid.children].sort((a, b) => a.dataset.map - b.dataset.map).forEach((button) => grid.append(button));
-  if (cnn.selection.map === "") cnn.selection.map = String(layer.channels[0]);
+  if (cnn.selection.map === "") {
+    cnn.selection.map = String(layer.channels[0]);
+    dispatchEvent(new Event("selectionchange"));
+  }
   ring();
 }
 
@@ -164,7 +166,10 @@ function choose({ layer, map, row = null, column = null }, push = true) {
   cnn.selection = { layer, map: map ?? "", row, column };
   if (push) cnn.setAddress({ layer, map: map ?? "" });
   ring();
-  if (!sameLayer) follow(true);
+  if (!sameLayer) {
+    waiting = true;
+    follow(true);
+  }
   dispatchEvent(new Event("selectionchange"));
 }
 cnn.select = choose;
@@ -201,6 +206,7 @@ function live({ detail: { layers } }) {
       paint(canvas, Uint8Array.from(part, (value) => 128 + (127 * value) / largest), signed, signed ? diverging : sequential);
     }
   }
+  view.dataset.version = cnn.version;
   view.classList.remove("stale");
 }
 

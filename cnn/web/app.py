@@ -58,6 +58,7 @@ def page(folder: Path = BUNDLED) -> gr.Blocks:
                 components.input_switch()
                 pad = draw.dock(visitor, subject)
                 photo.dock(visitor, subject)
+                components.test_image_panel(visitor, subject)
             with gr.Tabs() as tabs:
                 draw.tab(visitor, pad)
                 photo.tab()

@@ -4,6 +4,7 @@ import base64
 import functools
 import html
 import io
+import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -17,16 +18,21 @@ from torch import Tensor
 
 from cnn import UserError
 from cnn.data import datasets
-from cnn.evaluation.prediction import Prediction
+from cnn.evaluation.prediction import Prediction, predict
 from cnn.evaluation.report import EvaluationReport
 from cnn.models.checkpoints import ModelCard, ModelRegistry
-from cnn.plots import charts
+from cnn.models.descriptions import describe
+from cnn.plots import charts, grids
+from cnn.web.session import VisitorSession
+from cnn.web.subject import Subject
 
 ASSETS = Path(__file__).parents[2] / "assets"
 HIDDEN_ENDPOINT = {"show_progress": "hidden", "api_visibility": "private"}
 # What dock.js should know: the input or the network changes, and then that the server knows it.
 CHANGED = "(...values) => { cnn.changed(); return values; }"
 SETTLED = "() => cnn.settled()"
+TEST_IMAGE_SHOWN = "() => { cnn.changed(); cnn.showInput('test'); cnn.settled(); }"
+NETWORK_CHOSEN = "() => { cnn.changed(); dispatchEvent(new Event('linkopened')); }"
 LATEST = {"trigger_mode": "always_last", **HIDDEN_ENDPOINT}
 
 
@@ -164,6 +170,26 @@ def derived(identifier: str, script: str = "", **properties) -> gr.HTML:
     )
 
 
+def test_image_panel(session: gr.State, subject: gr.State) -> None:
+    """Show the test image that is the subject with its prediction, in the dock."""
+
+    def follow(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
+        prediction = predict(session.checkpoint(subject.dataset), subject.views)
+        label, words = prediction_in_words(prediction)
+        return render(
+            "test_image.html",
+            version=event_version(event),
+            source=inline(grids.enlarged_image(subject.image[0])),
+            truth=subject.truth,
+            label=label,
+            probability=prediction.probability,
+            words=words,
+        )
+
+    panel = derived("test-image")
+    panel.follow(follow, [subject, session], panel, **LATEST)
+
+
 def event_version(event: gr.EventData) -> int:
     """Return the version that a `follow` event asks for."""
     version = event._data.get("version", 0) if isinstance(event._data, dict) else 0
@@ -242,6 +268,12 @@ def toast() -> Iterator[None]:
     except UserError as error:
         message = html.escape(str(error))
         raise gr.Error(message, print_exception=False) from None
+    except OSError as error:
+        logging.getLogger(__name__).warning("%s", error)
+        raise gr.Error(
+            "The server could not write or read a file: its disk may be full. Try again in a minute.",
+            print_exception=False,
+        ) from None
 
 
 def prediction_panel(card: ModelCard, before: str = "", **properties) -> gr.HTML:
@@ -265,9 +297,9 @@ def prediction_panel(card: ModelCard, before: str = "", **properties) -> gr.HTML
 def describe_network(card: ModelCard) -> str:
     """Say in a line which network predicts, how large it is and how accurate."""
     return (
-        f"{card.model}: {card.parameters:,} parameters, "
-        f"{percent(card.test_accuracy_tta or card.test_accuracy)} correct on the test images of "
-        f"{datasets.get_dataset(card.dataset).title}"
+        f"{card.model}, {describe(card.model)}: {card.parameters:,} parameters, "
+        f"{percent(card.test_accuracy_tta or card.test_accuracy)} of the test images of "
+        f"{datasets.get_dataset(card.dataset).title} correct"
     )
 
 

@@ -17,7 +17,7 @@ from cnn.evaluation.report import EvaluationReport
 Strokes = list[list[list[float]]]
 
 INITIAL_DIGIT = 3
-INITIAL_PHOTO = "dog"
+INITIAL_PHOTO = "cat"
 MARGIN = 0.14  # of an example digit on the pad
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

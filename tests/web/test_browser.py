@@ -4,19 +4,17 @@ import json
 import re
 
 import pytest
-from PIL import Image
 
 from cnn.data import synthetic
 from cnn.data.datasets import CIFAR10
-from cnn.models import checkpoints
 
 expect = pytest.importorskip("playwright.sync_api").expect
-visitor = pytest.importorskip("visitor")
+visitor = pytest.importorskip("support.visitor")
 
 LEARNING = {"timeout": 120_000}  # milliseconds, on a machine that does much else
 PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 QUESTIONS = "**/component_server/"
-ANSWERED = ".tabitem:visible .headline:not([aria-busy])"
+ANSWERED = ".input:visible .headline:not([aria-busy])"
 
 
 def has_settled(page, label):
@@ -86,8 +84,8 @@ def test_between_questions_the_pad_rests_until_the_pen_is_lifted(visit):
         page.mouse.move(*visitor.on_pad(page, [[(0.9, 0.9)]])[0][0])
     with page.expect_response(QUESTIONS):
         page.mouse.up()
-    lifted = [question["data"]["lifted"] for question in asked]
-    assert lifted[lifted.index(False) :] == [False, True]
+    final = [question["data"]["final"] for question in asked]
+    assert final[final.index(False) :] == [False, True]
 
 
 def test_while_a_digit_of_ours_is_written_the_pad_rests_as_with_a_pen(visit):
@@ -96,12 +94,12 @@ def test_while_a_digit_of_ours_is_written_the_pad_rests_as_with_a_pen(visit):
     asked = []
     page.on("request", lambda one: QUESTIONS[3:] in one.url and asked.append(one.post_data_json))
     with page.expect_request(
-        lambda one: QUESTIONS[3:] in one.url and one.post_data_json["data"]["lifted"]
+        lambda one: QUESTIONS[3:] in one.url and one.post_data_json["data"]["final"]
     ):
         page.keyboard.press("7")
     has_settled(page, "7")
-    lifted = [question["data"]["lifted"] for question in asked]
-    assert lifted == [False] * (len(lifted) - 1) + [True]
+    final = [question["data"]["final"] for question in asked]
+    assert final == [False] * (len(final) - 1) + [True]
 
 
 def test_a_digit_drawn_with_a_finger_is_read_and_the_page_stays_where_it_is(visit):
@@ -215,13 +213,14 @@ def test_the_chosen_network_answers_in_every_tab_and_only_for_who_chose_it(visit
     has_settled(page, "3")
     page.locator(".chooser:visible input").click()
     page.get_by_role("option", name="mnist-three-conv", exact=True).click()
-    expect(page.locator(".source").first).to_contain_text("Network three-conv, right on 99.2 %")
+    expect(page.locator(".source").first).to_contain_text("three-conv, three convolutions and a hidden layer")
     expect(page.locator(".strip figure")).to_have_count(3)
     page.get_by_role("tab", name="Probabilities").click()
-    expect(page.get_by_label("Network").locator("visible=true")).to_have_value("mnist-three-conv")
+    pressed = page.locator("#predictions button[aria-pressed=true]")
+    expect(pressed).to_have_text("mnist-three-conv")
     another.keyboard.press("7")
     has_settled(another, "7")
-    expect(another.locator(".source").first).to_contain_text("Network four-conv-norm")
+    expect(another.locator(".source").first).to_contain_text("four-conv-norm")
 
 
 def test_a_busy_server_answers_when_the_pen_is_lifted(visit):
@@ -229,7 +228,7 @@ def test_a_busy_server_answers_when_the_pen_is_lifted(visit):
     has_settled(page, "3")
 
     def busy_within_strokes(route):
-        if json.loads(route.request.post_data)["data"]["lifted"]:
+        if json.loads(route.request.post_data)["data"]["final"]:
             route.continue_()
         else:
             route.fulfill(json={"busy": True})
@@ -244,7 +243,7 @@ def test_a_busy_server_answers_when_the_pen_is_lifted(visit):
 def test_a_drawing_that_is_refused_leaves_no_answer_to_another(visit):
     page = visit()
     has_settled(page, "3")
-    page.route(QUESTIONS, lambda route: route.fulfill(json={"fault": "Too long. Begin again."}))
+    page.route(QUESTIONS, lambda route: route.fulfill(json={"error": "Too long. Begin again."}))
     draw(page, 2)
     expect(page.locator(".headline .words").first).to_have_text("Too long. Begin again.")
     assert visitor.meter(page, "3") == 0
@@ -253,7 +252,7 @@ def test_a_drawing_that_is_refused_leaves_no_answer_to_another(visit):
 def test_a_photograph_is_answered_and_shown_as_the_network_sees_it(visit, photograph):
     page = visit(tab="Photo")
     page.locator(".frame input[type=file]").first.set_input_files(photograph)
-    panel = page.locator(".bench .answer")
+    panel = page.locator(".columns .prediction")
     expect(panel.locator(".note")).to_contain_text("300 x 200 pixels")
     assert sum(visitor.meter(page, name) for name in CIFAR10.classes) == pytest.approx(1, abs=1e-4)
     corner = panel.locator("canvas").evaluate(
@@ -269,14 +268,14 @@ def test_a_broken_file_gives_a_toast_and_an_empty_frame(visit, tmp_path):
     page.locator(".frame input[type=file]").first.set_input_files(broken)
     expect(page.get_by_test_id("toast-text")).to_contain_text("holiday.jpg")
     expect(page.locator(".frame").get_by_text("Drop or paste")).to_be_visible()
-    expect(page.locator(".bench .words")).to_contain_text("Choose")
+    expect(page.locator(".columns .words")).to_contain_text("Choose")
 
 
 @pytest.mark.parametrize("tab", ["Draw", "Photo"])
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_reaches_over_the_side_of_the_screen(visit, tab, width):
     page = visit(tab=tab, width=width)
-    page.locator(".tabitem:visible .meters").wait_for()
+    page.locator(".meters:visible").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -287,7 +286,7 @@ def test_drawing_needs_no_scrolling_on_a_desktop(visit):
 
 def test_pad_and_answer_stand_side_by_side_on_a_phone_that_lies(visit):
     page = visit(width=844, height=390)
-    pad, answer = (page.locator(part).bounding_box() for part in ("canvas.pad", ".answer"))
+    pad, answer = (page.locator(part).bounding_box() for part in ("canvas.pad", ".prediction"))
     assert pad["height"] < 390 and answer["x"] > pad["x"] + pad["width"]
 
 
@@ -316,119 +315,3 @@ def test_the_page_asks_nobody_but_its_own_server(visit, address):
     own = (address, "data:", "blob:")
     assert asked
     assert [url for url in asked if not url.startswith(own)] == []
-
-
-@pytest.fixture
-def train(visit):
-    """Opens the tab Train with the lesson chosen that needs no download."""
-
-    def train(epochs=None, **options):
-        page = visit(tab="Train", **options)
-        page.get_by_text("no download").click()
-        if epochs:
-            page.get_by_text("Every choice").click()
-            expect(page.get_by_label("dataset", exact=True)).to_have_value("synthetic", **LEARNING)
-            page.get_by_label("epochs", exact=True).fill(str(epochs))
-        return page
-
-    return train
-
-
-def start(page):
-    page.get_by_role("button", name="Start", exact=True).click()
-    return page
-
-
-def started(page):
-    start(page)
-    expect(page.locator(".status")).to_contain_text("pictures a second", **LEARNING)
-
-
-def finished(page):
-    """Wait for the end of a lesson; the share of the test pictures that it has right, in %."""
-    status = page.locator(".status")
-    expect(status).to_contain_text("test pictures right", **LEARNING)
-    return float(status.inner_text().split()[0])
-
-
-def test_train_learns_the_synthetic_digits_in_the_same_chart_and_gives_them_away(train, tmp_path):
-    page = train()
-    drawn = page.locator(".curves canvas:visible")
-    expect(drawn).to_have_count(3)
-    charts = [chart.element_handle() for chart in drawn.all()]
-    start(page)
-    expect(page.get_by_role("img", name="Loss by step: training")).to_be_visible(**LEARNING)
-    expect(page.locator(".opinions figure")).to_have_count(8)
-    assert finished(page) >= 97
-    assert all(chart.evaluate("chart => chart.isConnected") for chart in charts)
-    expect(page.get_by_role("img", name="confusion matrix")).to_be_visible()
-    expect(page.locator(".meter:visible")).to_have_count(10)
-    with page.expect_download() as download:
-        page.locator(".curves .saved:visible").first.click()
-    assert Image.open(download.value.path()).width >= charts[0].bounding_box()["width"]
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download the network").click()
-    download.value.save_as(tmp_path / "mine.safetensors")
-    assert checkpoints.load(tmp_path / "mine.safetensors").card.test_accuracy >= 0.97
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download the curve").click()
-    download.value.save_as(tmp_path / "curve.csv")
-    assert (tmp_path / "curve.csv").read_text().startswith("step,second,rate,split")
-
-
-def test_train_keeps_what_two_visitors_have_learnt_apart(train, visit):
-    page, another = train(epochs=0.3), visit()
-    finished(start(page))
-    page.get_by_role("button", name="Draw against it").click()
-    expect(page.locator(".source").first).to_contain_text("Network quick")
-    expect(page.locator(".chooser:visible input")).to_have_value("mine (Synthetic digits)")
-    another.get_by_role("tab", name="Train").click()
-    another.get_by_role("tab", name="Draw").click()
-    another.locator(".chooser:visible input").click()
-    expect(another.get_by_role("option")).not_to_have_count(0)
-    expect(another.get_by_role("option", name="mine")).to_have_count(0)
-    expect(another.locator(".source").first).to_contain_text("Network four-conv-norm")
-
-
-def test_train_goes_on_compares_and_discards(train):
-    page = train(epochs=0.2)
-    finished(start(page))
-    page.get_by_role("button", name="Continue").click()
-    expect(page.locator(".runs thead th")).to_have_count(3, **LEARNING)
-    expect(page.locator(".runs")).to_contain_text("validation pictures right")
-    page.get_by_text("by second", exact=True).click()
-    page.get_by_role("button", name="Discard").click()
-    expect(page.locator(".status")).to_have_text("Discarded.")
-    expect(page.get_by_role("button", name="Draw against it")).to_be_hidden()
-
-
-def test_train_stops_and_keeps_and_whoever_waits_is_next_when_a_tab_is_closed(train):
-    page, another = train(epochs=500), train(epochs=500)
-    started(page)
-    start(another)
-    expect(another.locator(".status")).to_contain_text("One lesson goes before yours", **LEARNING)
-    page.close()
-    expect(another.locator(".status")).to_contain_text("pictures a second", **LEARNING)
-    another.get_by_role("button", name="Stop and keep").click()
-    assert finished(another) > 10
-
-
-def test_train_tells_of_a_fault_and_goes_on(train):
-    page = train(epochs=500)
-    page.get_by_label("learning rate", exact=True).fill("1000")
-    start(page)
-    expect(page.locator(".status")).to_contain_text("learning rate below", **LEARNING)
-    page.get_by_label("batch size", exact=True).fill("99000")
-    start(page)
-    expect(page.get_by_test_id("toast-text")).to_contain_text("smaller batch size", **LEARNING)
-    expect(page.locator(".status")).to_contain_text("smaller batch size")
-    page.get_by_label("batch size", exact=True).fill("256")
-    page.get_by_label("epochs", exact=True).fill("0.2")
-    page.get_by_label("learning rate", exact=True).fill("0.01")
-    assert finished(start(page)) > 10
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_train_reaches_over_no_side_of_the_screen(train, width):
-    page = train(width=width)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -6,13 +6,13 @@ import subprocess
 import pytest
 
 expect = pytest.importorskip("playwright.sync_api").expect
-visitor = pytest.importorskip("visitor")
+visitor = pytest.importorskip("support.visitor")
 
 FILLED = {
     "Draw": ".strip img",
     "Photo": "#examples img[alt]",
-    "Probabilities": ".beliefs td",
-    "Inside": ".shape td",
+    "Probabilities": "#predictions td",
+    "Inside": ".grid td",
     "Models": ".tabitem:visible td",
     "Train": ".tabitem:visible .status",
 }

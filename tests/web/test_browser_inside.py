@@ -1,8 +1,6 @@
-"""The views of a network's inside as their visitors use them, in a real browser."""
+"""Inside and Probabilities with the input docked beside them, in a real browser."""
 
 import os
-import re
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,170 +11,188 @@ FOUND = Path(os.environ.get("CNN_DATA", "no folder")).is_dir()
 needs_data = pytest.mark.skipif(
     not FOUND, reason="CNN_DATA names no folder with MNIST and CIFAR-10"
 )
-SHEET = ".picture.sheet:not(.still) img"
-LOADED = "[...document.querySelectorAll('.trio img')].every(picture => picture.naturalWidth)"
 
 
 @pytest.fixture
 def inside(visit):
-    """Opens the tab Inside, its pictures shown: `inside(width=390, theme="dark")`."""
+    """Opens the tab Inside, its views filled: `inside(width=390, theme="dark")`."""
 
     def open_tab(**options):
-        page = visit(tab="Inside", **options)
-        page.locator(SHEET).wait_for()
-        expect(page.locator("#sums .steps")).to_be_visible()
-        expect(page.locator("#shape tbody tr")).not_to_have_count(0)
-        page.wait_for_function(LOADED)
+        page = visit(tab="Inside", reduced_motion="reduce", **options)
+        expect(page.locator(".layer-maps button").first).to_be_visible()
+        page.locator("#activation").scroll_into_view_if_needed()
+        expect(page.locator("#activation .steps").first).to_be_visible()
         return page
 
     return open_tab
 
 
-def number(page, label):
-    return int(page.locator(".numbers").get_by_label(label, exact=True).input_value())
+def current(page, view):
+    """A derived view that shows the current version of the input."""
+    page.locator(view).scroll_into_view_if_needed()
+    shown = page.locator(f"{view} [data-version]:not(.stale)")
+    expect(shown.first).to_be_visible()
+    page.wait_for_function(
+        "view => document.querySelector(`${view} [data-version]`).dataset.version == cnn.version",
+        arg=view,
+    )
+    return page.locator(view)
 
 
-def tells_of_a_stroke(response):
-    asked = response.request
-    return "/run/predict" in asked.url and asked.post_data_json["data"][0]
+def docked_label(page):
+    return page.locator(".input:visible .headline:not([aria-busy]) .label")
 
 
-@contextmanager
-def changes(page, picture):
-    """Do what stands in the block, then wait until a picture is another one than before."""
-    before = page.locator(picture).get_attribute("src")
-    yield
-    expect(page.locator(picture)).not_to_have_attribute("src", before)
-
-
-def test_on_opening_there_is_a_digit_to_look_into(inside):
+def test_the_pad_stays_beside_inside_and_is_followed(inside):
     page = inside()
-    expect(page.locator(".glance .label").first).to_have_text("3")
-    page.locator(".counted").scroll_into_view_if_needed()
-    expect(page.locator(".counted img")).to_be_visible()
-    expect(page.locator("#shape tfoot")).to_contain_text("together")
+    expect(docked_label(page)).to_have_text("3")
+    page.keyboard.press("7")
+    expect(docked_label(page)).to_have_text("7")
+    expect(current(page, "#network").locator(".class.best span")).to_have_text("7")
+    expect(current(page, "#attribution").locator("h3").first).to_contain_text("7 predicted")
 
 
-def test_what_was_drawn_last_is_what_is_looked_at(visit):
-    page = visit(reduced_motion="reduce")
-    expect(page.locator(".headline .label").first).to_have_text("3")
-    with page.expect_response(tells_of_a_stroke):
-        page.keyboard.press("7")
-    page.get_by_role("tab", name="Inside").click()
-    expect(page.locator(".glance .label").first).to_have_text("7")
+def test_a_cleared_pad_empties_everything_derived_from_it(inside):
+    page = inside()
+    page.get_by_role("button", name="Clear").click()
+    for view in ("#activation", "#attribution"):
+        expect(current(page, view).locator(".empty")).to_contain_text("nothing to see")
+    page.get_by_role("tab", name="Probabilities").click()
+    for view in ("#predictions", "#softmax", "#centering"):
+        expect(current(page, view).locator(".empty")).to_contain_text("nothing to see")
 
 
-def test_a_photograph_is_looked_into_with_a_network_that_knows_photographs(visit, photograph):
+def test_a_view_of_an_older_input_is_dimmed_until_its_own_comes(inside):
+    page = inside()
+    page.evaluate("cnn.changed()")
+    expect(page.locator("#activation [data-version]")).to_have_class("activation stale")
+    page.evaluate("cnn.settled()")
+    current(page, "#activation")
+
+
+def test_another_network_changes_every_view(inside):
+    page = inside()
+    page.locator(".chooser:visible input").click()
+    page.get_by_role("option", name="mnist-three-conv", exact=True).click()
+    page.get_by_text("Architecture").click()
+    expect(current(page, "#architecture")).to_contain_text("dense_relu")
+    names = current(page, "#network").locator(".layer-head button[data-layer]")
+    expect(names.last).not_to_have_text("norm1")
+
+
+def test_a_photograph_is_docked_with_a_network_for_photographs(visit, photograph):
     page = visit(tab="Photo")
     page.locator(".frame input[type=file]").first.set_input_files(photograph)
-    expect(page.locator(".bench .note")).to_contain_text("300 x 200 pixels")
+    expect(page.locator(".columns .note")).to_contain_text("300 x 200 pixels")
     page.get_by_role("tab", name="Inside").click()
-    expect(page.locator(".inside .choice input").first).to_have_value(re.compile("cifar10"))
-    expect(page.locator("#shape tbody tr").first).to_contain_text("3 x 32 x 32")
+    expect(page.locator(".input:visible .frame")).to_be_visible()
+    expect(page.locator("#network .layer-head small").first).to_have_text("3 × 32 × 32")
+    page.get_by_role("button", name="Drawing").click()
+    expect(page.locator("canvas.pad")).to_be_visible()
+    expect(page.locator("#network .layer-head small").first).to_have_text("1 × 28 × 28")
 
 
-def test_one_number_is_followed_all_the_way_to_the_answer(inside):
+def test_pressing_a_layer_shows_all_its_maps_and_a_map_is_computed(inside):
     page = inside()
-    expect(page.locator("#sums .steps li").last).to_contain_text("softmax")
+    page.locator(".layer-head button[data-layer=relu2]").click()
+    expect(page.locator(".layer-maps h3")).to_contain_text("relu2: 64 maps of 14 × 14")
+    expect(page.locator(".maps button")).to_have_count(64)
+    page.locator(".maps button[data-map='5']").click()
+    expect(page.locator(".maps button[aria-pressed=true]")).to_have_attribute("data-map", "5")
+    expect(page.locator("#activation figcaption").last).to_contain_text("map 5")
 
 
-def test_the_network_is_drawn_beside_its_table(inside):
+def test_pressing_the_map_moves_the_frame_there(inside):
     page = inside()
-    page.locator("#shape").scroll_into_view_if_needed()
-    expect(page.locator(".shapes img")).to_be_visible()
+    page.locator("#activation img").nth(3).click(position={"x": 30, "y": 60})
+    box = page.locator("#activation img").nth(3).bounding_box()
+    row, column = int(60 / box["height"] * 28), int(30 / box["width"] * 28)
+    expect(page.locator("#activation figcaption").last).to_contain_text(
+        f"row {row}, column {column}"
+    )
+
+
+def test_a_question_mark_explains_its_layer(inside):
+    page = inside()
+    page.get_by_role("button", name="What is ReLU?").first.click()
+    expect(page.locator("#explain-ReLU")).to_be_visible()
+    expect(page.locator("#explain-ReLU")).to_contain_text("max(0, x)")
+    page.keyboard.press("Escape")
+    expect(page.locator("#explain-ReLU")).to_be_hidden()
+
+
+def test_why_shows_three_methods_for_the_prediction_and_the_runner_up(visit):
+    page = visit(reduced_motion="reduce")
+    expect(docked_label(page)).to_have_text("3")
+    page.locator(".why:visible").click()
+    rows = current(page, "#attribution").locator(".attribution-row")
+    expect(rows).to_have_count(2)
+    for row in rows.all():
+        expect(row.locator("figcaption")).to_have_text(
+            ["What the network sees", "Grad-CAM", "Occlusion", "Integrated gradients"]
+        )
+    expect(page.locator(".decision")).to_contain_text("In distribution")
+
+
+def test_the_second_class_can_be_chosen(inside):
+    page = inside()
+    current(page, "#attribution").locator("[data-class='8']").click()
+    expect(page.locator("#attribution h3").last).to_contain_text("8 chosen")
+    assert "class=8" in page.url
+
+
+def test_back_returns_to_the_tab_and_the_layer_before(inside):
+    page = inside()
+    page.locator(".layer-head button[data-layer=relu2]").click()
+    expect(page.locator(".layer-maps h3")).to_contain_text("relu2")
+    page.locator(".layer-head button[data-layer=relu3]").click()
+    expect(page.locator(".layer-maps h3")).to_contain_text("relu3")
+    page.go_back()
+    expect(page.locator(".layer-maps h3")).to_contain_text("relu2")
+    page.get_by_role("tab", name="Probabilities").click()
+    expect(page.locator("#predictions table")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#network")).to_be_visible()
 
 
 @needs_data
-def test_the_nine_test_pictures_that_excite_a_filter_are_shown_and_follow_it(inside):
+def test_the_test_images_that_activate_the_filter_most_are_shown(inside):
     page = inside()
-    page.locator("#exciting").scroll_into_view_if_needed()
-    nine = page.locator(".inside:visible .sheet.still img")
-    expect(nine).to_be_visible(timeout=60_000)
-    with changes(page, ".inside:visible .sheet.still img"):
-        page.locator(".numbers").get_by_label("Filter", exact=True).fill("5")
+    page.locator("#top-activations").scroll_into_view_if_needed()
+    expect(page.locator("#top-activations img")).to_be_visible(timeout=60_000)
 
 
-@pytest.mark.skipif(FOUND, reason="the pictures are there")
-def test_where_there_are_no_test_pictures_it_says_so(inside):
+@pytest.mark.skipif(FOUND, reason="the test images are there")
+def test_without_test_images_it_says_so(inside):
     page = inside()
-    expect(page.locator("#exciting")).to_contain_text("not on this machine")
+    page.locator("#top-activations").scroll_into_view_if_needed()
+    expect(page.locator("#top-activations")).to_contain_text("not on this machine")
 
 
-def test_choosing_a_stage_shows_its_maps(inside):
+def test_every_image_is_described(inside):
     page = inside()
-    with changes(page, SHEET):
-        page.locator(".stages").get_by_text("relu1", exact=True).click()
+    current(page, "#attribution")
+    for image in page.locator(".inside:visible img").all():
+        assert len(image.get_attribute("alt")) > 5
 
 
-def test_clicking_a_tile_follows_the_number_of_its_filter(inside):
-    page = inside()
-    with changes(page, ".trio .picture >> nth=1 >> img"):
-        sheet = page.locator(SHEET)
-        box = sheet.bounding_box()
-        sheet.click(position={"x": box["width"] * 3.5 / 8, "y": 20})
-    assert number(page, "Filter") == 3
-
-
-def test_clicking_the_map_moves_the_frame_there(inside):
-    page = inside()
-    made = page.locator(".trio img").nth(2)
-    box = made.bounding_box()
-    before = page.locator("#sums .sum").first.text_content()
-    made.click(position={"x": box["width"] * 4.5 / 28, "y": box["height"] * 9.5 / 28})
-    expect(page.locator("#sums .sum").first).not_to_have_text(before)
-    assert (number(page, "Row"), number(page, "Column")) == (9, 4)
-
-
-def test_a_filter_that_is_rubbed_out_is_the_first_one(inside):
-    page = inside()
-    typed = page.locator(".numbers").get_by_label("Filter", exact=True)
-    with changes(page, ".trio .picture >> nth=1 >> img"):
-        typed.fill("5")
-    typed.fill("")
-    expect(typed).to_have_value("0")
-
-
-def test_another_method_or_class_colours_other_pixels(inside):
-    page = inside()
-    with changes(page, ".counted img"):
-        page.get_by_text("Integrated gradients").click()
-    expect(page.locator(".counted .museum")).to_contain_text("fades in from nothing")
-
-
-def test_the_slider_fades_the_colours_and_the_rest_stays_as_it_was(inside):
-    page = inside()
-    slider = page.get_by_label("range slider for Opacity")
-    faint, strong = ({"x": share * slider.bounding_box()["width"], "y": 5} for share in (0.1, 0.9))
-    pictures = []
-    for place in (faint, strong, faint):
-        with changes(page, ".counted img"):
-            slider.click(position=place)
-        pictures.append(page.request.get(page.locator(".counted img").get_attribute("src")).body())
-    assert pictures[0] == pictures[2] != pictures[1]
-
-
-def test_every_picture_is_a_png_to_download_and_is_described(inside):
-    page = inside()
-    pictures = page.locator(".inside:visible .picture img")
-    assert pictures.count() >= 5
-    for picture in pictures.all():
-        assert picture.get_attribute("src").endswith(".png")
-        assert len(picture.get_attribute("alt")) > 10
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_inside_reaches_over_the_side_of_the_screen(inside, width):
-    page = inside(width=width)
+@pytest.mark.parametrize("tab", ["Inside", "Probabilities"])
+@pytest.mark.parametrize("width", [320, 390, 640, 960, 1280])
+def test_nothing_reaches_over_the_side_of_the_screen(visit, tab, width):
+    page = visit(tab=tab, width=width)
+    expect(page.locator(".derived [data-version]").locator("visible=true").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    bars = page.locator(".input:visible .track").all()
+    assert all(bar.bounding_box()["width"] >= 80 for bar in bars)
 
 
 def test_a_tab_that_nobody_looks_at_asks_the_server_nothing(visit):
     asked = []
     page = visit()
-    expect(page.locator(".headline .label").first).to_have_text("3")
+    expect(docked_label(page)).to_have_text("3")
     page.on("request", lambda request: asked.append(request.url))
     page.keyboard.press("1")
-    expect(page.locator(".headline .label").first).to_have_text("1")
+    expect(docked_label(page)).to_have_text("1")
     assert not [url for url in asked if "queue/join" in url]
 
 
@@ -191,39 +207,37 @@ def test_the_first_maps_stand_under_the_pad_and_follow_it(visit):
 
 def test_every_network_has_a_row_and_the_last_is_their_mean(visit):
     page = visit(tab="Probabilities")
-    rows = page.locator(".beliefs").first.locator("tbody tr")
+    rows = page.locator("#predictions tbody tr")
     expect(rows.last).to_contain_text("mean of all")
     assert all(row.locator("td").count() == 10 for row in rows.all())
 
 
 def test_a_row_that_is_pressed_makes_its_network_the_pages(visit):
     page = visit(tab="Probabilities")
-    page.locator(".beliefs").get_by_role("button", name="mnist-three-conv", exact=True).click()
-    pressed = page.locator(".beliefs button[aria-pressed=true]")
+    page.locator("#predictions").get_by_role("button", name="mnist-three-conv", exact=True).click()
+    pressed = page.locator("#predictions button[aria-pressed=true]")
     expect(pressed).to_have_text("mnist-three-conv")
-    page.get_by_role("tab", name="Inside").click()
-    expect(page.locator("#shape tbody")).to_contain_text("dense_relu")
+    expect(page.locator(".chooser:visible input")).to_have_value("mnist-three-conv")
 
 
-def test_heat_makes_the_best_class_less_sure(visit):
+def test_a_higher_temperature_makes_the_best_class_less_probable(visit):
     page = visit(tab="Probabilities")
     best = page.locator(".by-hand .best td").last
-    share = float(best.text_content().split()[0])
     before = best.text_content()
     page.get_by_label("number input for Temperature").fill("10")
     expect(best).not_to_have_text(before)
-    assert float(best.text_content().split()[0]) < share
+    assert float(best.text_content().split()[0]) < float(before.split()[0])
+    expect(page.locator("#softmax [data-version]")).not_to_have_class("stale")
 
 
 def test_a_drawing_is_shown_on_its_way_to_the_middle(visit):
     page = visit(tab="Probabilities")
     expect(page.locator(".quartet img")).to_have_count(4)
-    expect(page.locator(".beliefs").last.locator("tbody th")).to_have_text(["as drawn", "centred"])
+    expect(page.locator("#centering tbody th")).to_have_text(["as drawn", "centred"])
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_probability_reaches_over_the_side_of_the_screen(visit, width):
-    page = visit(tab="Probabilities", width=width)
-    page.locator(".quartet").scroll_into_view_if_needed()
-    page.locator(".quartet img").nth(3).wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_the_arrow_keys_move_between_tabs(visit):
+    page = visit()
+    page.get_by_role("tab", name="Draw").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Photo", selected=True)).to_be_focused()

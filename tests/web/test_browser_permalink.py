@@ -28,8 +28,8 @@ def open_link(browser, address):
 
 def test_a_link_opens_its_tab_with_its_network_and_its_drawing(open_link):
     page = open_link(f"tab=inside&network=mnist-three-conv&drawing={SEVEN}")
-    expect(page.locator(".glance:visible .label")).to_have_text("7")
-    expect(page.locator(".inside .choice input").first).to_have_value("mnist-three-conv")
+    expect(page.locator(".input:visible .label")).to_have_text("7")
+    expect(page.locator(".chooser:visible input")).to_have_value("mnist-three-conv")
     page.get_by_role("tab", name="Draw").click()
     expect(page.locator(".headline .label").first).to_have_text("7")
     expect(page.locator(".source").first).to_contain_text("three-conv")
@@ -41,9 +41,9 @@ def test_a_copied_link_leads_another_visitor_to_the_same(open_link):
     page.keyboard.press("5")
     expect(page.locator(".headline .label").first).to_have_text("5")
     page.get_by_role("tab", name="Probabilities").click()
-    expect(page.locator(".beliefs").first).to_be_visible()
+    expect(page.locator("#predictions table").first).to_be_visible()
     page.get_by_role("button", name="Copy a link").click()
-    status = page.locator(".share [role=status]")
+    status = page.locator(".permalink [role=status]")
     expect(status).to_have_text("Copied.")
     expect(status).to_have_text("")
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -59,7 +59,7 @@ def test_what_a_link_cannot_hold_is_told_when_it_is_copied(open_link):
     page.locator("#examples img").first.click()
     expect(page.locator(".headline:visible .label")).not_to_be_empty()
     page.get_by_role("button", name="Copy a link").click()
-    expect(page.locator(".share [role=status]")).to_have_text("Copied, without the picture.")
+    expect(page.locator(".permalink [role=status]")).to_have_text("Copied, without the image.")
 
 
 def test_a_link_that_is_not_whole_says_so_and_the_page_goes_on(open_link):
@@ -71,7 +71,7 @@ def test_a_link_that_is_not_whole_says_so_and_the_page_goes_on(open_link):
 def test_a_link_to_a_network_that_is_gone_still_opens_its_tab_and_drawing(open_link):
     page = open_link(f"tab=inside&network=gone&drawing={SEVEN}")
     expect(page.get_by_text("network of this link is not")).to_be_visible()
-    expect(page.locator(".glance:visible .label")).to_have_text("7")
+    expect(page.locator(".input:visible .label")).to_have_text("7")
 
 
 def test_a_link_cannot_bring_markup_to_the_page(open_link):

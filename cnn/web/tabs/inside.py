@@ -30,6 +30,13 @@ NETWORK = (
     "A column per layer, from the input to the classes: its shape and its strongest feature maps. "
     "Press a layer for all its maps, or a map to see how one of its numbers is computed."
 )
+SECTIONS = {
+    "network": "Feature maps",
+    "activation": "One activation",
+    "top-activations": "Top activating images",
+    "attribution": "Attribution",
+    "architecture-section": "Architecture",
+}
 ARCHITECTURE = (
     "What leaves each layer for one image, and what it costs. Most parameters and most "
     "multiply-adds seldom stand in the same layer."
@@ -57,7 +64,8 @@ def tab(session: gr.State, subject: gr.State) -> None:
         bundled = session.template.bundled
         if not components.can_predict(bundled, "mnist"):
             return
-        components.heading("Inside", NETWORK)
+        gr.HTML(components.render("sections.html", sections=SECTIONS), elem_classes="sections-bar")
+        components.heading("Layers and feature maps", NETWORK)
         network = components.derived(
             "network",
             components.asset("network.js"),
@@ -67,7 +75,7 @@ def tab(session: gr.State, subject: gr.State) -> None:
         network.follow(_network_message, [subject, session], network, **LATEST)
         inside_trace.views(session, subject)
         inside_attribution.view(session, subject)
-        with gr.Accordion("Architecture", open=False):
+        with gr.Accordion("Architecture", open=False, elem_id="architecture-section"):
             components.caption(ARCHITECTURE)
             table = components.derived("architecture")
             table.follow(_architecture, [subject, session], table, **LATEST)
@@ -78,12 +86,14 @@ def _network_message(subject: Subject, session: VisitorSession, event: gr.EventD
     """Describe every layer with its strongest maps, and all maps of the selected one."""
     version = components.event_version(event)
     checkpoint = session.checkpoint(subject.dataset)
-    selected = str(event._data.get("layer", ""))
     found = [
         (name, KINDS.get(type(layer), "block"), values[0].float())
         for name, layer, _, values in activations(checkpoint.network, subject.image)
         if not isinstance(layer, (*UNSEEN, layers.Scale))
     ]
+    with_maps = [name for name, _, values in found if values.dim() == 3]
+    selected = str(event._data.get("layer", ""))
+    selected = selected if selected in with_maps else with_maps[0]
     columns = [
         _column(name, kind, values, None if name == selected else STRONGEST)
         for name, kind, values in [("input", "input", subject.image[0]), *found]
@@ -93,6 +103,7 @@ def _network_message(subject: Subject, session: VisitorSession, event: gr.EventD
         "version": version,
         "empty": subject.is_empty,
         "layers": columns,
+        "selected": selected,
         "strongest": STRONGEST,
         "classes": list(prediction.classes),
         "probabilities": list(prediction.probabilities),

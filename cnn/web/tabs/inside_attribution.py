@@ -39,12 +39,12 @@ def _rows(subject: Subject, session: VisitorSession, event: gr.EventData) -> str
     wanted = str(event._data.get("label", ""))
     second = wanted if wanted in ranked else ranked[1]
     probabilities = dict(prediction.ranked)
+    labels = (ranked[0], second)
+    words = ("predicted", "runner-up" if second == ranked[1] else "chosen")
+    images = _images(checkpoint, subject, labels)
     rows = [
-        (label, words, probabilities[label], _images(checkpoint, subject, label))
-        for label, words in (
-            (ranked[0], "predicted"),
-            (second, "runner-up" if second == ranked[1] else "chosen"),
-        )
+        (label, word, probabilities[label], shown)
+        for label, word, shown in zip(labels, words, images, strict=True)
     ]
     return components.render(
         "attribution.html",
@@ -60,19 +60,15 @@ def _rows(subject: Subject, session: VisitorSession, event: gr.EventData) -> str
     )
 
 
-def _images(checkpoint: Checkpoint, subject: Subject, label: str) -> list[tuple[str, str]]:
-    """Return (method, image) pairs for a class, each image as a data URL."""
-    network, index = checkpoint.network, checkpoint.card.classes.index(label)
-    return [
-        (
-            method.title,
-            components.inline(
-                grids.overlay(
-                    subject.image[0],
-                    attribution.attribute(network, subject.image, name, index),
-                    OPACITY,
-                )
-            ),
-        )
-        for name, method in METHODS.items()
-    ]
+def _images(
+    checkpoint: Checkpoint, subject: Subject, labels: tuple[str, str]
+) -> list[list[tuple[str, str]]]:
+    """Return (method, image as a data URL) pairs for each of the classes."""
+    indices = [checkpoint.card.classes.index(label) for label in labels]
+    images: list[list[tuple[str, str]]] = [[] for _ in labels]
+    for name, method in METHODS.items():
+        maps = attribution.attribute_classes(checkpoint.network, subject.image, name, indices)
+        for row, map_ in zip(images, maps, strict=True):
+            overlay = grids.overlay(subject.image[0], map_, OPACITY)
+            row.append((method.title, components.inline(overlay)))
+    return images

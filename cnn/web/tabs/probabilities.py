@@ -61,7 +61,7 @@ def tab(session: gr.State, subject: gr.State) -> None:
     inputs = [subject, session]
     table.follow(_predictions, inputs, table, **LATEST)
     pressed = table.select(press, inputs, [session, table], **components.HIDDEN_ENDPOINT)
-    pressed.then(None, js="() => dispatchEvent(new Event('linkopened'))")
+    pressed.then(None, js=components.NETWORK_CHOSEN)
 
 
 def _predictions(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
