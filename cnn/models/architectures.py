@@ -1,10 +1,11 @@
-"""The networks: each a function from a data set to a sequence of named stages.
+"""The networks: each a function of a data set to an `nn.Sequential` of named layers.
 
-A network takes float32 (N, C, H, W) in [0, 1], normalises it in its first stage and returns
-logits (N, classes). Its stages are `network.named_children()`, a residual block being one.
+A network takes float32 (N, C, H, W) in [0, 1], normalizes it in its first layer and returns
+logits (N, classes). A residual block counts as one layer.
 """
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from cnn import UserError
 from cnn.data.datasets import Dataset
-from cnn.models.layers import Normalize, Residual, Scale, ToColor32, Whitening
+from cnn.models.airbench import airbench, airbench_quick, airbench_small
+from cnn.models.layers import Normalize, Residual, ToColor32, Whitening
 
 
 def _normalize(dataset: Dataset) -> tuple[str, nn.Module]:
@@ -21,7 +23,7 @@ def _normalize(dataset: Dataset) -> tuple[str, nn.Module]:
 
 
 def _hidden_head(features: int, hidden: int, classes: int, dropout: float) -> list:
-    """Flatten, one hidden layer of `hidden` units, and a logit for each class."""
+    """Return the layers of a head with one hidden layer of `hidden` units."""
     return [
         ("flatten", nn.Flatten()),
         ("dense1", nn.Linear(features, hidden)),
@@ -32,23 +34,18 @@ def _hidden_head(features: int, hidden: int, classes: int, dropout: float) -> li
 
 
 def _conv_blocks(widths: tuple[int, ...], kernels: tuple[int, ...], norm: bool) -> list:
-    """For each width a convolution that keeps the size, batch norm if asked, ReLU and pooling."""
-    stages: list[tuple[str, nn.Module]] = []
-    for number, ((before, after), kernel) in enumerate(
-        zip(pairwise(widths), kernels, strict=True), start=1
-    ):
-        stages.append((f"conv{number}", nn.Conv2d(before, after, kernel, padding=kernel // 2)))
+    """Return blocks of a convolution that keeps the size, batch norm, ReLU and pooling."""
+    layers: list[tuple[str, nn.Module]] = []
+    for index, (channels, kernel) in enumerate(zip(pairwise(widths), kernels, strict=True), 1):
+        layers.append((f"conv{index}", nn.Conv2d(*channels, kernel, padding=kernel // 2)))
         if norm:
-            stages.append((f"norm{number}", nn.BatchNorm2d(after)))
-        stages += [(f"relu{number}", nn.ReLU()), (f"pool{number}", nn.MaxPool2d(2))]
-    return stages
+            layers.append((f"norm{index}", nn.BatchNorm2d(channels[1])))
+        layers += [(f"relu{index}", nn.ReLU()), (f"pool{index}", nn.MaxPool2d(2))]
+    return layers
 
 
-def _sequence(stages: list[tuple[str, nn.Module]]) -> nn.Sequential:
-    network = nn.Sequential()
-    for name, stage in stages:
-        network.add_module(name, stage)
-    return network
+def _sequence(layers: list[tuple[str, nn.Module]]) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(layers))
 
 
 def two_conv(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
@@ -84,7 +81,7 @@ def three_conv(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
 def three_conv_norm(dataset: Dataset, dropout: float = 0.5) -> nn.Sequential:
     """Convolutions 32 (5x5), 64, 128 with batch norm, 256 units, dropout; 32 x 32 x 3 inside.
 
-    After the tutorial whose one shape serves both sets: 99.39 % on MNIST, 78.47 % on CIFAR-10
+    After the tutorial with one shape for both data sets: 99.39 % on MNIST, 78.47 % on CIFAR-10
     after 15 epochs of Adam. Its inputs lie in [-1, 1].
     """
     return _sequence(
@@ -133,18 +130,19 @@ def three_conv_wide(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
     )
 
 
-def _conv_bn_relu(number: int, before: int, after: int, kernel: int = 3, stride: int = 1) -> list:
-    """A convolution, batch norm and ReLU."""
-    padding = kernel // 2
+def _conv_bn_relu(
+    index: int, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1
+) -> list:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
     return [
-        (f"conv{number}", nn.Conv2d(before, after, kernel, stride, padding, bias=False)),
-        (f"norm{number}", nn.BatchNorm2d(after)),
-        (f"relu{number}", nn.ReLU()),
+        (f"conv{index}", conv),
+        (f"norm{index}", nn.BatchNorm2d(out_channels)),
+        (f"relu{index}", nn.ReLU()),
     ]
 
 
 def _gap_head(features: int, classes: int, dropout: float) -> list:
-    """The mean of each map, and a logit for each class."""
+    """Return the layers of a head with global average pooling."""
     return [
         ("pool", nn.AdaptiveAvgPool2d(1)),
         ("flatten", nn.Flatten()),
@@ -158,7 +156,6 @@ def four_conv_norm(dataset: Dataset, dropout: float = 0.3) -> nn.Sequential:
 
     Our own, for drawn digits: about the cost of `three_conv_norm` with a fifth of its weights.
     """
-
     return _sequence(
         [
             _normalize(dataset),
@@ -179,8 +176,8 @@ def four_conv_norm(dataset: Dataset, dropout: float = 0.3) -> nn.Sequential:
 def six_conv_norm(dataset: Dataset, dropout: float = 0.2) -> nn.Sequential:
     """Convolutions 32 (5x5), 64, 96, 96, 160, 160 with batch norm; strides instead of pooling.
 
-    Our own, for the last tenths on MNIST. Plain rows of small convolutions with batch norm serve
-    digits best: S. An and others, "An ensemble of simple convolutional neural network models for
+    Our own, for the last tenths on MNIST. Plain small convolutions with batch norm work best for
+    digits: S. An and others, "An ensemble of simple convolutional neural network models for
     MNIST digit recognition" (2020).
     """
     return _sequence(
@@ -198,7 +195,7 @@ def six_conv_norm(dataset: Dataset, dropout: float = 0.2) -> nn.Sequential:
 
 
 def tiny_cnn(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
-    """Convolutions 8 (5x5), 12, 16, 18, 22 with batch norm: under 10,000 numbers for digits.
+    """Convolutions 8 (5x5), 12, 16, 18, 22 with batch norm: under 10,000 parameters for digits.
 
     Our own, to see how little suffices.
     """
@@ -220,18 +217,18 @@ def vgg(dataset: Dataset, dropout: float = 0.1) -> nn.Sequential:
     """Pairs of 3x3 convolutions, 32, 64 and 128 wide, with batch norm, pooling after each pair.
 
     After K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale image
-    recognition" (2014), at a size for small pictures, with the batch norm that came later.
+    recognition" (2014), at a size for small images, with the batch norm that came later.
     """
-    stages = [_normalize(dataset)]
-    for pair, (before, after) in enumerate(pairwise((dataset.channels, 32, 64, 128))):
-        stages += _conv_bn_relu(2 * pair + 1, before, after)
-        stages += _conv_bn_relu(2 * pair + 2, after, after)
-        stages.append((f"pool{2 * pair + 2}", nn.MaxPool2d(2)))
-    return _sequence([*stages, *_gap_head(128, len(dataset.classes), dropout)])
+    layers = [_normalize(dataset)]
+    for pair, (narrow, wide) in enumerate(pairwise((dataset.channels, 32, 64, 128))):
+        layers += _conv_bn_relu(2 * pair + 1, narrow, wide)
+        layers += _conv_bn_relu(2 * pair + 2, wide, wide)
+        layers.append((f"pool{2 * pair + 2}", nn.MaxPool2d(2)))
+    return _sequence([*layers, *_gap_head(128, len(dataset.classes), dropout)])
 
 
 def resnet_20(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
-    """Nine residual blocks, 16, 32 and 64 wide: twenty layers.
+    """Nine residual blocks of 16, 32 and 64 channels: twenty layers.
 
     After K. He and others, "Deep residual learning for image recognition" (2015), section 4.2,
     with 1x1 convolutions where the shape changes.
@@ -249,10 +246,10 @@ def resnet_20(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
 
 
 def small_cnn(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
-    """Convolutions 32 (5x5, every second pixel) and 32 (3x3), 256 units: little that learns much.
+    """Convolutions 32 (5x5, every second pixel) and 32 (3x3), 256 units.
 
-    Our own, for runs of a few seconds: pooling at full size took 40 % of the time, and the
-    stride in its place learns digits as well.
+    Our own, for runs of a few seconds: pooling at full size took 40 % of the time, and a stride
+    in its place learns digits as well.
     """
     return _sequence(
         [
@@ -265,65 +262,6 @@ def small_cnn(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
             *_hidden_head(32 * (dataset.size // 4) ** 2, 256, len(dataset.classes), dropout),
         ]
     )
-
-
-def _dirac_conv(before: int, after: int) -> nn.Conv2d:
-    """A 3x3 convolution whose first filters hand their channel on as it is (dirac)."""
-    convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
-    nn.init.dirac_(convolution.weight[:before])
-    return convolution
-
-
-def _batch_norm_without_scale(width: int) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(width, momentum=0.3)
-    norm.weight.requires_grad_(False)
-    return norm
-
-
-def _double_conv(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(
-        *(_dirac_conv(before, after), nn.MaxPool2d(2), _batch_norm_without_scale(after), nn.GELU()),
-        *(_dirac_conv(after, after), _batch_norm_without_scale(after), nn.GELU()),
-    )
-
-
-def _airbench(dataset: Dataset, widths: tuple[int, ...], stride: int, dropout: float):
-    blocks = pairwise((18 * dataset.channels, *widths))
-    return _sequence(
-        [
-            _normalize(dataset),
-            ("whiten", Whitening(dataset.channels, stride)),
-            ("gelu", nn.GELU()),
-            *((f"block{n}", _double_conv(*b)) for n, b in enumerate(blocks, start=1)),
-            ("pool", nn.AdaptiveMaxPool2d(1)),
-            ("flatten", nn.Flatten()),
-            ("dropout", nn.Dropout(dropout)),
-            ("scale", Scale(1 / 9)),
-            ("dense", nn.Linear(widths[-1], len(dataset.classes), bias=False)),
-        ]
-    )
-
-
-def airbench(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
-    """Whitened patches and three blocks of two convolutions: accurate after few epochs.
-
-    After K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (airbench, 2024), with
-    3x3 patches instead of 2x2 so that the filters can be looked at.
-    """
-    return _airbench(dataset, (64, 256, 256), 1, dropout)
-
-
-def airbench_small(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
-    """`whitened` with 0.6 million weights instead of two: half as wide where it is deep."""
-    return _airbench(dataset, (64, 128, 128), 1, dropout)
-
-
-def airbench_quick(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
-    """`whitened`, narrower, with two blocks: its first layer looks at every second pixel.
-
-    Our own, for runs of some ten seconds: most time goes where pictures are at full size.
-    """
-    return _airbench(dataset, (64, 96), 2, dropout)
 
 
 MODELS: dict[str, Callable[..., nn.Sequential]] = {
@@ -394,16 +332,16 @@ def _build_custom(name: str, dataset: Dataset, options: dict[str, float]) -> nn.
 
 
 def init_whitening(network: nn.Sequential, images: Tensor) -> None:
-    """Let the stages that take their weights from the pictures do so, before training.
+    """Initialize a network's whitening layer, if it has one, from training images.
 
-    `images` is float32 (N, C, H, W) in [0, 1]; a few thousand are enough.
+    `images` is float32 (N, C, H, W) in [0, 1]; a few hundred are enough.
     """
-    for place, stage in enumerate(network):
-        if isinstance(stage, Whitening):
-            stage.prepare(network[:place](images))
+    for index, layer in enumerate(network):
+        if isinstance(layer, Whitening):
+            layer.init_from(network[:index](images))
             return
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers the network has to learn or was given, frozen ones included."""
+    """Count the parameters of a network, frozen ones included."""
     return sum(parameter.numel() for parameter in network.parameters())

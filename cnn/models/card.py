@@ -113,8 +113,8 @@ class ModelCard:
             card[item.name] = value
         if card["dataset"] not in datasets.DATASETS:
             raise ValueError(
-                f"it names an unknown data set, {card['dataset']!r}; one of your own is named in the "
-                "environment variable CNN_DATASETS"
+                f"it names an unknown data set, {card['dataset']!r}; one of your own is named in "
+                "the environment variable CNN_DATASETS"
             )
         if card["classes"] != datasets.DATASETS[card["dataset"]].classes:
             raise ValueError("classes are not those of its data set")

@@ -1,4 +1,4 @@
-"""The layers that torch does not have, of which some networks are made."""
+"""Layers that torch does not have."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ COLOR_SIDE = 32
 
 
 class Normalize(nn.Module):
-    """Bring pictures in [0, 1] to zero mean and unit deviation, a channel each."""
+    """Normalizes images in [0, 1] to zero mean and unit deviation per channel."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
         super().__init__()
@@ -20,7 +20,7 @@ class Normalize(nn.Module):
 
 
 class Scale(nn.Module):
-    """Multiply by a constant, to begin with answers that are not too sure."""
+    """Multiplies by a constant, so that training starts with small logits."""
 
     def __init__(self, factor: float):
         super().__init__()
@@ -31,7 +31,7 @@ class Scale(nn.Module):
 
 
 class ToColor32(nn.Module):
-    """Bring pictures of any size and of one channel or three to (N, 3, 32, 32)."""
+    """Resizes images of one or three channels and any size to (N, 3, 32, 32)."""
 
     def forward(self, images: Tensor) -> Tensor:
         images = images.expand(-1, 3, -1, -1)
@@ -43,12 +43,12 @@ class ToColor32(nn.Module):
 
 
 class Whitening(nn.Conv2d):
-    """A first convolution that no training has to find: it evens out the colours and edges.
+    """A fixed first convolution that whitens 3x3 patches.
 
-    Its filters are the principal components of the training pictures' 3x3 patches, each divided
-    by its deviation, and their negatives; `prepare` computes them. Only its bias learns, which is
-    worth 0.3 points of one epoch on CIFAR-10 and costs a sixth of the speed.
-    After Coates, Ng and Lee (2011) and D. Page, "How to train your ResNet" (2019).
+    Its filters are the principal components of the training images' patches, each divided by its
+    deviation, and their negatives; `init_from` computes them. Only the bias is trained, which
+    adds 0.3 points to one epoch on CIFAR-10 and costs a sixth of the speed. After Coates, Ng and
+    Lee (2011) and D. Page, "How to train your ResNet" (2019).
     """
 
     def __init__(self, channels: int, stride: int = 1):
@@ -57,8 +57,8 @@ class Whitening(nn.Conv2d):
         self.weight.requires_grad_(False)
 
     @torch.no_grad()
-    def prepare(self, images: Tensor) -> None:
-        """Take the filters from normalised pictures, float32 (N, C, H, W)."""
+    def init_from(self, images: Tensor) -> None:
+        """Compute the filters from normalized images, float32 (N, C, H, W)."""
         patches = functional.unfold(images, 3).transpose(1, 2).flatten(0, 1)
         variances, components = torch.linalg.eigh(torch.cov(patches.T))
         scaled = components.T / (variances + 5e-4).sqrt().unsqueeze(1)
@@ -67,26 +67,26 @@ class Whitening(nn.Conv2d):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions whose answer is added to what went in (He et al., 2015).
+    """Two 3x3 convolutions whose output is added to their input (He et al., 2015).
 
-    Where the width changes the size is halved, and a 1x1 convolution brings what went in to
-    the same shape.
+    Where the width changes, the size is halved and a 1x1 convolution gives the input the same
+    shape.
     """
 
-    def __init__(self, before: int, after: int):
+    def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
-        stride = 1 if before == after else 2
+        stride = 1 if in_channels == out_channels else 2
         self.main = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(after),
+            nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
             nn.ReLU(),
-            nn.Conv2d(after, after, 3, padding=1, bias=False),
-            nn.BatchNorm2d(after),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
         )
         self.shortcut = nn.Sequential()
-        if before != after:
-            self.shortcut.append(nn.Conv2d(before, after, 1, stride, bias=False))
-            self.shortcut.append(nn.BatchNorm2d(after))
+        if in_channels != out_channels:
+            self.shortcut.append(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(out_channels))
 
     def forward(self, images: Tensor) -> Tensor:
         return functional.relu(self.main(images) + self.shortcut(images))

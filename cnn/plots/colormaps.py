@@ -1,13 +1,13 @@
-"""The two colour scales that all pictures share, safe for the colour-blind.
+"""The two color maps of all images, safe for the color-blind.
 
-From black for activations and shares, and about zero, blue for negative and orange for
-positive, for weights and attributions.
+A sequential one from black, for activations and probabilities, and a diverging one, blue for
+negative, white for zero and orange for positive values, for weights and attributions.
 """
 
 import torch
 from torch import Tensor
 
-GREY = (128, 130, 136, 255)  # can be read on paper and on graphite
+GREY = (128, 130, 136, 255)  # legible on light and dark pages
 WHITE = (255, 255, 255, 255)
 ORANGE = (232, 96, 44, 255)  # the page's accent, between its two shades
 
@@ -16,26 +16,26 @@ DIVERGING = (8, 64, 160), (92, 148, 222), (247, 247, 247), (240, 140, 62), (176,
 
 
 def sequential(values: Tensor, low: float, high: float) -> Tensor:
-    """Colours (..., 3) uint8 of activations: black at `low`, nearly white at `high`."""
+    """Map activations to colors (..., 3) uint8: black at `low`, nearly white at `high`."""
     return interpolate(SEQUENTIAL, (values - low) / max(high - low, 1e-12))
 
 
 def diverging(values: Tensor, largest: float) -> Tensor:
-    """Colours (..., 3) uint8 of weights: blue at -`largest`, white at zero, orange at `largest`."""
+    """Map weights to colors (..., 3) uint8: blue at -`largest`, white at 0, orange at `largest`."""
     return interpolate(DIVERGING, (values / max(largest, 1e-12) + 1) / 2)
 
 
-def interpolate(scale: tuple, shares: Tensor) -> Tensor:
-    """Colours (..., 3) uint8 along a scale, from its first at 0 to its last at 1."""
-    stops = torch.tensor(scale, dtype=torch.float32)
-    at = shares.float().clamp(0, 1) * (len(stops) - 1)
-    below = at.floor().long().clamp(max=len(stops) - 2)
-    mixed = torch.lerp(stops[below], stops[below + 1], (at - below).unsqueeze(-1))
+def interpolate(colors: tuple, fractions: Tensor) -> Tensor:
+    """Interpolate colors (..., 3) uint8, from the first at 0 to the last at 1."""
+    stops = torch.tensor(colors, dtype=torch.float32)
+    index = fractions.float().clamp(0, 1) * (len(stops) - 1)
+    below = index.floor().long().clamp(max=len(stops) - 2)
+    mixed = torch.lerp(stops[below], stops[below + 1], (index - below).unsqueeze(-1))
     return mixed.round().byte()
 
 
 def contrast_color(color: list[int] | tuple[int, ...]) -> tuple[int, int, int]:
-    """Black or white, whichever is read better on a colour."""
+    """Return black or white, whichever is more legible on a color."""
     red, green, blue = ((part / 255) ** 2.2 for part in color)
-    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # as WCAG counts it
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # relative luminance as in WCAG
     return (0, 0, 0) if light > 0.179 else (255, 255, 255)

@@ -1,4 +1,4 @@
-"""Pictures as they lie in memory: how many, of which classes, and which are held out."""
+"""Data sets: how many images, of which classes, and which are held out for validation."""
 
 import os
 from dataclasses import replace
@@ -18,7 +18,7 @@ needs_data = pytest.mark.skipif(
 
 
 def _numbered(count: int, classes: int = 10) -> Split:
-    """Pictures that are nothing but their own number, in unequal shares of the classes."""
+    """Images that hold their own index, unevenly spread over the classes."""
     images = torch.arange(count).view(-1, 1, 1, 1)
     labels = (torch.arange(count).float().div(count).square() * classes).long()
     return Split(images, labels)
@@ -40,19 +40,19 @@ def _unreadable(fault: Exception):
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
-def test_a_data_set_is_found_by_its_name_and_describes_itself_whole(dataset):
+def test_a_data_set_is_found_by_its_name_and_describes_itself(dataset):
     assert datasets.get_dataset(dataset.name) is dataset
     assert len(dataset.mean) == len(dataset.std) == dataset.channels
     assert len(set(dataset.classes)) == 10
     assert dataset.title and dataset.files
 
 
-def test_a_name_that_no_data_set_has_is_answered_with_those_there_are():
+def test_an_unknown_name_is_an_error_that_lists_the_others():
     with pytest.raises(UserError, match="'imagenet'.*mnist, cifar10, synthetic"):
         datasets.get_dataset("imagenet")
 
 
-def test_held_out_pictures_and_the_others_make_up_the_whole_set():
+def test_training_and_validation_images_make_up_the_whole_set():
     train, validation, test = datasets.load(NUMBERED, 170)
     assert len(validation) == 170
     assert sorted(torch.cat([train.images, validation.images]).flatten().tolist()) == list(
@@ -61,58 +61,58 @@ def test_held_out_pictures_and_the_others_make_up_the_whole_set():
     assert torch.equal(test.images, _numbered(200).images)
 
 
-def test_pictures_keep_their_labels():
+def test_images_keep_their_labels():
     whole = _numbered(1_000)
     for part in datasets.load(NUMBERED, 170)[:2]:
         assert torch.equal(part.labels, whole.labels[part.images.flatten()])
 
 
-def test_every_class_is_held_out_as_often():
+def test_each_class_is_held_out_equally_often():
     validation = datasets.load(NUMBERED, 170).validation
     assert torch.bincount(validation.labels, minlength=10).tolist() == [17] * 10
 
 
-def test_the_same_pictures_are_held_out_every_time():
+def test_the_same_images_are_held_out_every_time():
     first, again = (datasets.load(NUMBERED, 100).validation for _ in range(2))
     assert torch.equal(first.images, again.images)
 
 
-def test_those_held_out_of_a_smaller_share_are_among_those_of_a_larger_one():
+def test_a_smaller_validation_set_is_part_of_a_larger_one():
     small, large = (datasets.load(NUMBERED, count).validation for count in (50, 100))
     assert set(small.images.flatten().tolist()) < set(large.images.flatten().tolist())
 
 
-def test_they_are_not_simply_the_first_ones():
+def test_validation_images_are_not_simply_the_first_ones():
     chosen = datasets.load(NUMBERED, 100).validation.images.flatten().float()
     assert abs(chosen[_numbered(1_000).labels[chosen.long()] == 0].mean() - 158) < 80
 
 
-def test_what_is_kept_is_read_once_and_cut_as_asked(monkeypatch):
+def test_cached_images_are_read_once_and_split_anew(monkeypatch):
     monkeypatch.setattr(datasets, "_cached", {})
     read = []
     counted = replace(NUMBERED, read=lambda *asked: read.append(asked) or NUMBERED.read(*asked))
-    for held_out in (50, 100):
+    for size in (50, 100):
         for kept, loaded in zip(
-            datasets.load_cached(counted, held_out), datasets.load(NUMBERED, held_out), strict=True
+            datasets.load_cached(counted, size), datasets.load(NUMBERED, size), strict=True
         ):
             assert torch.equal(kept.images, loaded.images)
     assert len(read) == 2
 
 
-def test_a_tenth_is_held_out_unless_asked_otherwise():
+def test_a_tenth_is_held_out_by_default():
     assert len(datasets.load(NUMBERED).validation) == 100
 
 
-@pytest.mark.parametrize("held_out", [0, -1, 1_000, 5_000])
-def test_a_number_of_held_out_pictures_that_does_not_fit_says_which_do(held_out):
-    with pytest.raises(UserError, match=f"^{held_out} held-out .* Choose from 1 to 999"):
-        datasets.load(NUMBERED, held_out)
+@pytest.mark.parametrize("size", [0, -1, 1_000, 5_000])
+def test_an_impossible_validation_size_is_an_error_that_names_the_range(size):
+    with pytest.raises(UserError, match=f" of {size:,} images .* Choose from 1 to 999"):
+        datasets.load(NUMBERED, size)
 
 
 @pytest.mark.parametrize(
     "fault", [OSError("no route"), RuntimeError("Dataset not found"), EOFError(), ValueError()]
 )
-def test_neither_files_nor_network_says_which_files_to_put_where(fault, monkeypatch, tmp_path):
+def test_without_files_and_network_the_error_names_files_and_folder(fault, monkeypatch, tmp_path):
     monkeypatch.setenv("CNN_DATA", str(tmp_path))
     with pytest.raises(UserError) as caught:
         datasets.load(_unreadable(fault))
@@ -121,7 +121,7 @@ def test_neither_files_nor_network_says_which_files_to_put_where(fault, monkeypa
     assert "CNN_DATA" in str(caught.value)
 
 
-def test_the_folder_is_the_one_that_the_variable_names_else_one_beside_the_package(monkeypatch):
+def test_the_folder_is_that_of_the_variable_or_one_beside_the_package(monkeypatch):
     monkeypatch.setenv("CNN_DATA", "/some/where")
     assert datasets.folder() == Path("/some/where")
     for unset in ("", None):
@@ -132,7 +132,7 @@ def test_the_folder_is_the_one_that_the_variable_names_else_one_beside_the_packa
         assert datasets.folder() == Path(datasets.__file__).parents[2] / "data"
 
 
-def test_test_pictures_are_never_downloaded_but_asked_for_in_words(monkeypatch, tmp_path):
+def test_test_images_are_never_downloaded(monkeypatch, tmp_path):
     monkeypatch.setenv("CNN_DATA", str(tmp_path))
     for dataset in (MNIST, CIFAR10):
         with pytest.raises(UserError, match=f"{dataset.title} are not on this machine"):
@@ -140,13 +140,13 @@ def test_test_pictures_are_never_downloaded_but_asked_for_in_words(monkeypatch, 
     assert not list(tmp_path.rglob("*ubyte*"))
 
 
-def test_test_pictures_are_those_of_the_whole_set_and_read_once(synthetic):
-    found = datasets.load_test(SYNTHETIC)
-    assert torch.equal(found.images, synthetic.test.images)
-    assert datasets.load_test(SYNTHETIC) is found
+def test_test_images_are_read_once(synthetic):
+    test = datasets.load_test(SYNTHETIC)
+    assert torch.equal(test.images, synthetic.test.images)
+    assert datasets.load_test(SYNTHETIC) is test
 
 
-def test_a_split_can_be_cut_like_a_tensor():
+def test_a_split_is_indexed_like_a_tensor():
     whole = _numbered(10)
     assert len(whole) == 10
     assert whole[2:5].images.flatten().tolist() == [2, 3, 4]
@@ -154,19 +154,19 @@ def test_a_split_can_be_cut_like_a_tensor():
     assert whole[torch.tensor([7, 7])].images.flatten().tolist() == [7, 7]
 
 
-def test_the_synthetic_digits_come_without_files_in_the_promised_numbers(synthetic):
+def test_synthetic_digits_need_no_files_and_are_12000(synthetic):
     assert [len(part) for part in synthetic] == [9_000, 1_000, 2_000]
     for part in synthetic:
         assert part.images.dtype == torch.uint8 and part.labels.dtype == torch.int64
         assert part.images.shape[1:] == (1, 28, 28)
-        assert part.images.amax((1, 2, 3)).min() > 100, "a picture without ink"
+        assert part.images.amax((1, 2, 3)).min() > 100, "an image without ink"
         assert part.labels.unique().tolist() == list(range(10))
 
 
-def test_no_synthetic_digit_of_the_test_is_learnt_from(synthetic):
-    learnt = {image.numpy().tobytes() for image in synthetic.train.images}
-    assert len(learnt) > 8_900
-    assert not any(image.numpy().tobytes() in learnt for image in synthetic.test.images)
+def test_no_synthetic_test_digit_is_a_training_digit(synthetic):
+    training = {image.numpy().tobytes() for image in synthetic.train.images}
+    assert len(training) > 8_900
+    assert not any(image.numpy().tobytes() in training for image in synthetic.test.images)
 
 
 @needs_data
@@ -175,7 +175,7 @@ def test_no_synthetic_digit_of_the_test_is_learnt_from(synthetic):
     [(MNIST, [55_000, 5_000, 10_000]), (CIFAR10, [45_000, 5_000, 10_000])],
     ids=["mnist", "cifar10"],
 )
-def test_the_real_sets_have_their_size_classes_mean_and_deviation(dataset, counts):
+def test_the_real_sets_have_their_sizes_classes_means_and_deviations(dataset, counts):
     splits = datasets.load(dataset)
     assert [len(part) for part in splits] == counts
     for part in splits:
@@ -184,5 +184,5 @@ def test_the_real_sets_have_their_size_classes_mean_and_deviation(dataset, count
     sample = splits.train.images[:5_000].float() / 255
     assert sample.mean((0, 2, 3)).tolist() == pytest.approx(dataset.mean, abs=0.01)
     assert sample.std((0, 2, 3)).tolist() == pytest.approx(dataset.std, abs=0.01)
-    shares = torch.bincount(splits.test.labels) / len(splits.test)
-    assert shares.sub(0.1).abs().max() < 0.02
+    fractions = torch.bincount(splits.test.labels) / len(splits.test)
+    assert fractions.sub(0.1).abs().max() < 0.02

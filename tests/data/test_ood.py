@@ -1,4 +1,4 @@
-"""Strangers are pictures a network could be given, and show none of its classes."""
+"""Out-of-distribution images fit the data set and show none of its classes."""
 
 import pytest
 import torch
@@ -10,16 +10,16 @@ every_dataset = pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASE
 
 
 @every_dataset
-def test_each_kind_has_pictures_that_fit_the_data_set(dataset):
-    for pictures in ood_images(dataset).values():
-        assert len(pictures) > 200
-        assert pictures.shape[1:] == (dataset.channels, dataset.size, dataset.size)
-        assert pictures.dtype == torch.float32
-        assert pictures.min() >= 0 and pictures.max() <= 1
+def test_the_images_of_each_kind_fit_the_data_set(dataset):
+    for images in ood_images(dataset).values():
+        assert len(images) > 200
+        assert images.shape[1:] == (dataset.channels, dataset.size, dataset.size)
+        assert images.dtype == torch.float32
+        assert images.min() >= 0 and images.max() <= 1
 
 
 @every_dataset
-def test_no_two_pictures_are_the_same_and_none_is_bare(dataset):
-    for pictures in ood_images(dataset).values():
-        assert len(pictures.flatten(1).unique(dim=0)) == len(pictures)
-        assert (pictures.flatten(1).std(1) > 0.01).all()
+def test_no_two_images_are_equal_and_none_is_blank(dataset):
+    for images in ood_images(dataset).values():
+        assert len(images.flatten(1).unique(dim=0)) == len(images)
+        assert (images.flatten(1).std(1) > 0.01).all()
