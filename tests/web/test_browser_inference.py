@@ -8,6 +8,7 @@ expect = pytest.importorskip("playwright.sync_api").expect
 visitor = pytest.importorskip("support.visitor")
 
 QUESTIONS = "**/component_server/"
+TOLD = "**/run/predict*"
 SETTLED = ".headline:not([aria-busy])"
 WITHOUT_WORKERS = {
     "none": "delete window.Worker",
@@ -42,8 +43,14 @@ def has_settled(page, label):
     expect(page.locator(f"{SETTLED} .label").first).to_have_text(label)
 
 
+def clear(page):
+    """Wipe the pad, of which the server is told, and forget what was asked until then."""
+    with page.expect_response(TOLD):
+        page.keyboard.press("Escape")
+    page.questions.clear()
+
+
 def draw(page, digit):
-    page.keyboard.press("Escape")
     for stroke in visitor.on_pad(page, synthetic.example(digit)):
         page.mouse.move(*stroke[0])
         page.mouse.down()
@@ -59,7 +66,8 @@ def posted(page):
 
 
 def test_a_drawing_is_predicted_without_a_question_and_told_to_the_server_once(page):
-    with page.expect_response("**/run/predict*"):
+    clear(page)
+    with page.expect_response(TOLD):
         draw(page, 7)
     has_settled(page, "7")
     assert visitor.meter(page, "7") > 0.5
@@ -67,7 +75,7 @@ def test_a_drawing_is_predicted_without_a_question_and_told_to_the_server_once(p
 
 
 def test_the_bars_and_maps_move_while_the_pen_is_down(page):
-    page.keyboard.press("Escape")
+    clear(page)
     maps = "[...document.querySelectorAll('.strip canvas')].map((one) => one.toDataURL()).join()"
     before = page.evaluate(maps)
     (stroke,) = visitor.on_pad(page, synthetic.example(2))
@@ -83,6 +91,7 @@ def test_the_bars_and_maps_move_while_the_pen_is_down(page):
 def test_without_a_connection_drawings_are_still_predicted(page):
     page.context.set_offline(True)
     for digit in (2, 4, 8):
+        page.keyboard.press("Escape")
         draw(page, digit)
         has_settled(page, str(digit))
 
