@@ -11,7 +11,7 @@ that package to the right of it:
     plots           charts  grids  colormaps
     interpret       top_activations  attribution  trace  arithmetic  layers
     evaluation      report  prediction  metrics  inference
-    models      descriptions custom html web onnx checkpoints card architectures layers
+    models      descriptions custom html web onnx checkpoints card architectures airbench layers
     data       custom ood outliers pen_strokes augmentation photos paper drawings datasets unipen
                synthetic_symbols synthetic strokes downloads
     files

@@ -151,9 +151,9 @@ def test_a_box_may_reach_over_the_edge():
 
 def test_an_attribution_is_colored_by_its_sign_and_the_rest_stays_grey():
     image = torch.full((3, 1, 3), 0.5)
-    image = grids.overlay(image, torch.tensor([[-2.0, 0.0, 2.0]]), 1)
-    scale = image.width // 3
-    negative, zero, positive = (image.getpixel((column * scale, 0)) for column in range(3))
+    drawn = grids.overlay(image, torch.tensor([[-2.0, 0.0, 2.0]]), 1)
+    scale = drawn.width // 3
+    negative, zero, positive = (drawn.getpixel((column * scale, 0)) for column in range(3))
     assert negative[2] > negative[0]
     assert zero == (64, 64, 64)
     assert positive[0] > positive[2]
