@@ -1,4 +1,4 @@
-"""What the tab Train says of lessons, before and after them."""
+"""What the tab Train shows of runs, before and after them."""
 
 import csv
 import json
@@ -17,125 +17,121 @@ from cnn.jobs.job import TrainingJob
 from cnn.jobs.session import SamplePredictions, Snapshot
 from cnn.training.presets import PRESETS
 from cnn.training.state import Progress
+from cnn.web import curves
 from cnn.web.tabs import train, train_results
 
 
-def _course(**changed) -> TrainingJob:
-    """A course that has come to its end, without any training."""
-    course = TrainingJob(replace(BRIEF, **changed))
+def finished_job(parent=None, **changes) -> TrainingJob:
+    """A job that has come to its end, without any training."""
+    job = TrainingJob(replace(BRIEF, **changes), parent)
     for step in range(1, 4):
         validation = (0.4, 0.8) if step == 3 else (None, None)
         progress = Progress(step, 3, 1, step / 2, 0.01, 1 / step, step / 4, *validation, 100.0)
-        course.note(Snapshot(progress=progress))
-    card = SimpleNamespace(seconds=1.5, validation_accuracy=0.8)
-    course.outcome = SimpleNamespace(checkpoint=SimpleNamespace(card=card))
-    return course
+        job.record(Snapshot(progress=progress))
+    card = SimpleNamespace(train_seconds=1.5, validation_accuracy=0.8, test_accuracy=0.7)
+    job.result = SimpleNamespace(checkpoint=SimpleNamespace(card=card, network=None))
+    return job
 
 
-def _points(drawn: str) -> dict[str, list]:
-    """The points of what curves.js draws, by the names of the curves."""
-    return {curve["name"]: curve["points"] for curve in json.loads(drawn)["curves"]}
+def points(text: str) -> dict[str, list]:
+    """The points that curves.js draws, by the names of the curves."""
+    return {curve["name"]: curve["points"] for curve in json.loads(text)["curves"]}
 
 
-def test_a_lesson_that_cannot_end_in_time_is_disabled_and_says_why():
-    times = {PRESETS["mnist-99"]: 2.7, PRESETS["cifar10-94"]: 1_200.0}
-    shown = train_results.lessons("mnist-99", times, 900)
+def test_a_preset_that_takes_too_long_is_disabled_and_says_why():
+    estimates = {PRESETS["mnist-99"].recipe: 2.7, PRESETS["cifar10-94"].recipe: 1_200.0}
+    html = train_results.preset_cards("mnist-99", estimates, 900)
     fast, slow = (
-        shown.split(f"value='{name}'")[1].split("</label>")[0]
-        for name in ("mnist-99", "cifar10-94")
+        html.split(f'value="{name}"')[1].split("</label>")[0] for name in ("mnist-99", "cifar10-94")
     )
     assert " checked" in fast and " disabled" not in fast and "about 3 s here" in fast
-    assert " disabled" in slow and "about 20 min here, and a lesson may take 15 min" in slow
+    assert " disabled" in slow and "about 20 min here; a run may take 15 min" in slow
 
 
-def test_a_lesson_that_cannot_be_held_is_disabled_and_says_why():
-    shown = train_results.lessons("mnist-99", {PRESETS["cifar10-94"]: math.inf}, 900)
-    large = shown.split("value='cifar10-94'")[1].split("</label>")[0]
-    assert " disabled" in large and "cannot be held on this machine" in large
+def test_a_preset_that_cannot_run_is_disabled_and_says_why():
+    estimates = {PRESETS["cifar10-94"].recipe: math.inf}
+    html = train_results.preset_cards("mnist-99", estimates, 900)
+    card = html.split('value="cifar10-94"')[1].split("</label>")[0]
+    assert " disabled" in card and "cannot run on this machine" in card
 
 
-def test_a_share_reads_100_only_where_it_is_certain():
+def test_a_probability_reads_100_only_where_it_is_certain():
     split = Split(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), torch.tensor([1]))
-    look = SamplePredictions(split, torch.tensor([0.999]), torch.tensor([7]))
-    assert "99 %" in train_results.mistakes(look, "0123456789")
+    samples = SamplePredictions(split, torch.tensor([0.999]), torch.tensor([7]))
+    assert "99 %" in train_results.samples(samples, "0123456789")
 
 
-def test_a_place_in_the_line_is_told_in_words():
-    words = "One lesson goes before yours, which begins in about 12 s."
-    assert words in train_results.waiting(1, 12.2)
-    assert "Getting ready." in train_results.waiting(0, 0)
-    assert "3 lessons go before yours" in train_results.waiting(3, 200)
+def test_a_position_in_the_queue_is_a_sentence():
+    assert "1 run is ahead of yours, which starts in about 12 s." in train_results.position(1, 12.2)
+    assert "Getting ready" in train_results.position(0, 0)
+    assert "3 runs are ahead of yours" in train_results.position(3, 200)
 
 
 def test_a_curve_holds_its_points_and_stays_small_however_long_it_is():
-    course = _course()
-    assert _points(train_results.curve(course.curve, "accuracy")) == {
+    job = finished_job()
+    assert points(curves.of_run(job.metrics, "accuracy")) == {
         "training": [[1, 25], [2, 50], [3, 75]],
         "validation": [[3, 80]],
     }
-    assert _points(train_results.curve(course.curve, "rate")) == {
+    assert points(curves.of_run(job.metrics, "learning_rate")) == {
         "": [[1, 0.01], [2, 0.01], [3, 0.01]]
     }
-    long = _points(train_results.curve(course.curve * 2_000, "loss"))
-    assert all(200 < len(points) <= 301 for points in long.values())
+    long = points(curves.of_run(job.metrics * 2_000, "loss"))
+    assert all(200 < len(values) <= 301 for values in long.values())
     assert long["training"][-1][0] == 3
-    assert _points(train_results.curve([], "loss")) == {"training": [], "validation": []}
+    assert points(curves.of_run([], "loss")) == {"training": [], "validation": []}
 
 
-def test_runs_lie_over_one_another_by_step_and_by_second():
-    courses = [_course(), _course(seed=1)]
-    for axis, last in (("step", 3), ("second", 1.5)):
-        assert _points(train_results.together(courses, "loss", axis))["run 2"][-1][0] == last
+def test_runs_are_compared_by_step_and_by_seconds_on_either_split():
+    runs = [finished_job().metrics, finished_job(seed=1).metrics]
+    for axis, last in (("step", 3), ("seconds", 1.5)):
+        assert points(curves.of_runs(runs, "loss", axis, "train"))["run 2"][-1][0] == last
+    assert points(curves.of_runs(runs, "accuracy", "step", "validation"))["run 1"] == [[3, 80]]
 
 
-def test_a_table_says_what_differed_and_nothing_else():
-    table = train_results.differences([_course(), _course(seed=7, augmentation=("translate-4",))])
-    assert "seed" in table and ">7<" in table and ">none<" in table and ">shift<" in table
+def test_the_table_of_runs_shows_what_differs_and_nothing_else():
+    table = train_results.runs([finished_job(), finished_job(seed=7, augmentation=("affine",))])
+    assert "seed" in table and ">7<" in table and ">none<" in table and ">affine<" in table
     assert "batch size" not in table
-    assert table.count("80.00 %") == 2
+    assert table.count("80.00 %") == 2 and table.count("70.00 %") == 2
 
 
-def test_a_table_says_which_run_lies_under_another():
-    other = _course(seed=7)
-    other.curve[0] = other.curve[0] | {"loss": 2.0}
-    table = train_results.differences([_course(), other, _course()])
-    assert table.count("step by step the same as run 1</th>") == 1
-    further = TrainingJob(replace(BRIEF, seed=1), before=other)
-    further.outcome = other.outcome
-    table = train_results.differences([_course(), other, further])
-    assert table.count("goes on from run 2</th>") == 1
-    assert "the same as" not in table
+def test_the_table_of_runs_names_the_run_that_one_continues_and_no_other():
+    first, equal = finished_job(), finished_job()
+    further = finished_job(parent=first, seed=1)
+    table = train_results.runs([first, equal, further])
+    assert table.count("continues run 1") == 1
+    assert table.count("continues run") == 1
 
 
-def test_the_curve_as_csv_has_a_line_for_each_point(tmp_path):
-    path = train_results.write_curve(tmp_path / "curve.csv", _course())
+def test_metrics_as_csv_have_a_row_per_point(tmp_path):
+    path = train_results.write_metrics(tmp_path / "curves.csv", finished_job())
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["split"] for row in rows] == ["training"] * 3 + ["validation"]
+    assert [row["split"] for row in rows] == ["train"] * 3 + ["validation"]
     assert float(rows[-1]["accuracy"]) == 0.8
 
 
-def test_a_comparison_writes_what_a_recipe_leaves_to_its_data_set_in_words():
-    table = train_results.differences([_course(), _course(held_out=9)])
-    assert "its own" in table and "None" not in table
+def test_the_table_of_runs_writes_the_networks_own_dropout_in_words():
+    table = train_results.runs([finished_job(), finished_job(dropout=0.5)])
+    assert "default" in table and "None" not in table
 
 
-def test_the_widgets_make_the_preset_itself_or_say_what_is_missing():
-    recipe = PRESETS["mnist-99"]
-    values = [getattr(recipe, name) for name in train.CHOICES]
-    assert train._recipe("mnist-99", values) == recipe
-    values[train.CHOICES.index("epochs")] = None
+def test_the_widgets_make_the_presets_recipe_or_say_what_is_missing():
+    recipe = PRESETS["mnist-99"].recipe
+    values = [getattr(recipe, name) for name in train.HYPERPARAMETERS]
+    assert train.recipe_from_widgets("mnist-99", values) == recipe
+    values[train.HYPERPARAMETERS.index("epochs")] = None
     with pytest.raises(UserError, match="“epochs” is empty"):
-        train._recipe("mnist-99", values)
+        train.recipe_from_widgets("mnist-99", values)
 
 
-def test_a_host_that_lends_a_gpu_holds_the_lessons(monkeypatch):
-    monkeypatch.delitem(sys.modules, "spaces", raising=False)
-    lends = SimpleNamespace(GPU=lambda duration: lambda function: (duration, function))
-    monkeypatch.setitem(sys.modules, "spaces", lends)
+def test_a_host_that_lends_a_gpu_runs_the_jobs_there(monkeypatch):
+    lent = SimpleNamespace(GPU=lambda duration: lambda function: (duration, function))
+    monkeypatch.setitem(sys.modules, "spaces", lent)
     monkeypatch.setenv("CNN_TRAIN_SECONDS", "60")
-    duration, function = train._lent()
+    duration, function = train.remote_training()
     assert duration >= 60
     assert function is train.train_remotely
     monkeypatch.setitem(sys.modules, "spaces", None)
-    assert train._lent() is None
+    assert train.remote_training() is None

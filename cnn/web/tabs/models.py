@@ -1,194 +1,128 @@
-"""The tab Models: every network's Card, and how one of them does on its test pictures."""
+"""The tab Models: every model's card, and how one of them does on its test set."""
 
 import dataclasses
-import html
 from pathlib import Path
 
 import gradio as gr
 
-from cnn.data import datasets
-from cnn.evaluation.report import (
-    evaluate_test_set,
-    generalization_gap,
-    latency,
-    seconds_per_image,
-    size_in_bytes,
-)
+from cnn.evaluation.report import evaluate_test_set, seconds_per_image
 from cnn.models import checkpoints
-from cnn.models.checkpoints import Checkpoint, ModelCard
-from cnn.plots import charts
 from cnn.web import components
 from cnn.web.session import VisitorSession
-from cnn.web.tabs import models_evaluation
+from cnn.web.subject import Subject
+from cnn.web.tabs import models_evaluation, models_views
 
-NETWORKS = (
-    "Every network of this page with what was measured when its training was over. Press a "
-    "column's head to sort by it, and a network's name to make it answer in every tab."
+MODELS = (
+    "Every model of this page with what was measured after its training. Press a column's head to "
+    "sort by it, and a model's name or point to use it in every tab."
 )
-LEARNT = (
-    "Each epoch shows the network all its training pictures once, often changed at random, which "
-    "makes them the harder ones. Where training runs ahead of validation, it learns by heart."
-)
-LONGEST_NAME = 40
-FAMILIES = ("mnist", "cifar10")
-HEADS = (
-    *("network", "pictures", "parameters", "size", "test pictures right", "tutorial's claim"),
-    *("calibration error", "an answer takes"),
-)
+MAX_NAME_LENGTH = 40
+DATASETS = ("mnist", "cifar10")
 
 
-def tab(visit: gr.State, subject: gr.State) -> None:
-    """Add the tab, showing the shipped networks and the visitor's own."""
-    with gr.Tab("Models", id="models", elem_classes="inside") as shown:
-        if not components.can_answer(visit.value.shipped, "mnist"):
+def tab(session: gr.State, subject: gr.State) -> None:
+    """Add the tab, showing the bundled models and the visitor's own."""
+    with gr.Tab("Models", id="models", elem_classes="models-tab") as shown:
+        if not components.can_predict(session.template.bundled, "mnist"):
             return
         name = gr.State("")
-        components.heading("The networks", NETWORKS)
-        table = components.pickable(elem_id="networks")
-        upload = gr.UploadButton(
-            "Add a network of yours", file_types=[checkpoints.SUFFIX], elem_classes="upload"
-        )
-        card = gr.HTML(apply_default_css=False, elem_id="card")
-        components.heading("How it learnt", LEARNT)
-        with gr.Row(elem_classes="pair"):
-            curves = [
-                components.picture(
-                    f"The {measure} by epoch, for training and validation", "chart still"
+        components.heading("Models", MODELS)
+        with gr.Row(elem_classes="overview"):
+            with gr.Column(scale=3):
+                table = components.pickable(elem_id="models")
+                upload = gr.UploadButton(
+                    "Add a model of yours",
+                    file_types=[checkpoints.SUFFIX],
+                    elem_classes="upload",
                 )
-                for measure in ("loss", "accuracy")
-            ]
-        drift = gr.HTML(apply_default_css=False)
-        reviewed = models_evaluation.views(visit, name, subject)
-        _endpoints(visit.value)
-    views = [name, table, card, *curves, drift]
+            with gr.Column(scale=2):
+                plot = components.pickable(elem_id="accuracy-plot")
+        card = gr.HTML(apply_default_css=False, elem_id="card")
+        evaluated, evaluate = models_evaluation.views(session, name, subject)
+        _endpoints(session.template)
+    views = [name, table, plot, card, *evaluated]
 
-    def look(visit: VisitorSession, subject: components.Subject, name: str) -> tuple:
-        name = name if name in _all(visit) else visit.chosen(subject.dataset)
-        return name, _table(visit, name), *_learnt(visit.named(name))
+    def show(session: VisitorSession, name: str) -> tuple:
+        lists = _list(session, name)
+        report = evaluate(session, name)
+        return name, *lists, models_views.card(name, session.get(name)), *report
 
-    def choose(visit: VisitorSession, event: gr.EventData) -> tuple:
+    def open_tab(session: VisitorSession, subject: Subject, name: str) -> tuple:
+        known = name in {n for models in _grouped(session).values() for n in models}
+        return show(session, name if known else session.chosen(subject.dataset))
+
+    def choose(session: VisitorSession, event: gr.EventData) -> tuple:
         with components.toast():
-            visit.choose(str(event.value))
-        name = str(event.value)
-        return name, _table(visit, name), *_learnt(visit.named(name))
+            session.choose(str(event.value))
+        return show(session, str(event.value))
 
-    def clock(visit: VisitorSession, name: str) -> str:
-        for network in _all(visit).values():
-            seconds_per_image(network)
-        return _table(visit, name)
-
-    def add(path: str, visit: VisitorSession, subject: components.Subject) -> tuple:
+    def add(path: str, session: VisitorSession) -> tuple:
         with components.toast():
-            name = f"mine ({Path(path).stem[:LONGEST_NAME]})"
-            visit.keep(name, checkpoints.load(path))
-        return look(visit, subject, name)
+            name = session.own_name(Path(path).stem[:MAX_NAME_LENGTH])
+            session.keep(name, checkpoints.load(path))
+        return show(session, name)
 
-    added = upload.upload(add, [upload, visit, subject], views, **components.HIDDEN_ENDPOINT)
-    looked = shown.select(look, [visit, subject, name], views, **components.HIDDEN_ENDPOINT)
-    picked = table.select(choose, visit, views, **components.HIDDEN_ENDPOINT)
-    for done in (looked, picked, added):
-        done.then(clock, [visit, name], table, **components.HIDDEN_ENDPOINT).then(**reviewed)
+    def measure_latency(session: VisitorSession, name: str) -> str:
+        for models in _grouped(session).values():
+            for checkpoint in models.values():
+                seconds_per_image(checkpoint)
+        return _list(session, name)[0]
+
+    options = {"trigger_mode": "always_last", **components.HIDDEN_ENDPOINT}
+    added = upload.upload(add, [upload, session], views, **components.HIDDEN_ENDPOINT)
+    opened = shown.select(open_tab, [session, subject, name], views, **options)
+    chosen = [part.select(choose, session, views, **options) for part in (table, plot)]
+    for event in (opened, added, *chosen):
+        event.then(measure_latency, [session, name], table, **options)
 
 
-def _all(visit: VisitorSession) -> dict[str, Checkpoint]:
-    return {name: one for family in FAMILIES for name, one in visit.all(family).items()}
+def _grouped(session: VisitorSession) -> models_views.Grouped:
+    return {dataset: session.all(dataset) for dataset in DATASETS}
 
 
-def _table(visit: VisitorSession, looked_at: str) -> str:
-    """A row a network, with what can be sorted by in `data-value`, as HTML."""
-    answering = {visit.chosen(family) for family in FAMILIES if visit.names(family)}
-    head = "".join(f"<th scope='col'><button>{name}</button></th>" for name in HEADS)
-    rows = "".join(
-        _row(name, network, name == looked_at, name in answering)
-        for name, network in _all(visit).items()
-    )
+def _list(session: VisitorSession, chosen: str) -> tuple[str, str]:
+    groups = _grouped(session)
+    predicting = {session.chosen(dataset) for dataset, models in groups.items() if models}
     return (
-        "<div class='wide'><table class='networks'>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        models_views.model_list(groups, chosen, predicting),
+        models_views.accuracy_plot(groups, chosen),
     )
 
 
-def _row(name: str, network: Checkpoint, chosen: bool, answers: bool) -> str:
-    card, label = network.card, html.escape(name)
-    seconds = latency(network)
-    cells = (
-        (datasets.get_dataset(card.dataset).title,) * 2,
-        (card.parameters, f"{card.parameters:,}"),
-        (size := size_in_bytes(network.network), f"{size / 1e3:,.0f} kB"),
-        (card.test_accuracy, f"{100 * card.test_accuracy:.2f} %"),
-        (card.claim or "", f"{100 * card.claim:.2f} %" if card.claim else ""),
-        (card.ece, f"{100 * card.ece:.2f} %"),
-        (seconds or "", f"{1000 * seconds:.1f} ms" if seconds else "measuring"),
-    )
-    mark = " <small>answers</small>" * answers
-    row = "".join(f"<td data-value='{value}'>{words}</td>" for value, words in cells)
-    return (
-        f"<tr class='{'chosen' * chosen}' data-pick='{label}'><th scope='row'>"
-        f"<button aria-pressed='{str(chosen).lower()}'>{label}</button>{mark}</th>{row}</tr>"
-    )
-
-
-def _learnt(network: Checkpoint) -> tuple:
-    """The Card in words, the curves of its training, and whether they part."""
-    history = network.card.history
-    if not history:
-        curves = [gr.update(visible=False)] * 2
-    else:
-        pictures = [charts.curves(history, measure) for measure in ("loss", "accuracy")]
-        curves = [gr.update(value=picture, visible=True) for picture in pictures]
-    return _words(network.card), *curves, f"<p class='museum'>{generalization_gap(history)}</p>"
-
-
-def _words(card: ModelCard) -> str:
-    averaged = card.test_accuracy_averaged
-    more = f", {100 * averaged:.2f} % as the mean over mirror images and shifts" if averaged else ""
-    return (
-        f"<h2>{html.escape(card.model)}</h2>"
-        f"<p class='museum'>Right on {100 * card.test_accuracy:.2f} % of the test pictures of "
-        f"{datasets.get_dataset(card.dataset).title}{more}. It learnt for {card.seconds:,.0f} s on "
-        f"{html.escape(card.hardware)}, {html.escape(card.date[:10])}, by"
-        f"{' the start of' * _stopped_early(card)}</p>"
-        f"<code>{html.escape(card.command)}</code>"
-    )
-
-
-def _stopped_early(card: ModelCard) -> bool:
-    return not card.history or card.history[-1]["step"] < card.history[-1]["steps"]
-
-
-def _endpoints(visit: VisitorSession) -> None:
-    def networks() -> list[dict[str, object]]:
+def _endpoints(session: VisitorSession) -> None:
+    def models() -> list[dict[str, object]]:
         return [
-            {"name": name} | dataclasses.asdict(dataclasses.replace(one.card, history=[]))
-            for name, one in _all(visit).items()
+            {"name": name} | dataclasses.asdict(dataclasses.replace(checkpoint.card, history=[]))
+            for models in _grouped(session).values()
+            for name, checkpoint in models.items()
         ]
 
-    def review_network(network: str) -> dict[str, object]:
+    def evaluation(model: str) -> dict[str, object]:
         with components.toast():
-            found = evaluate_test_set(visit.shipped.named(str(network)))
-        reliability = found.reliability._asdict()
+            report = evaluate_test_set(session.bundled.get(str(model)))
+        reliability = report.reliability._asdict()
         return {
-            "classes": found.classes,
-            "accuracy": found.accuracy,
-            "per_class": found.per_class,
-            "confusion": found.confusion.tolist(),
+            "classes": report.classes,
+            "accuracy": report.accuracy,
+            "recall": report.recall,
+            "precision": report.precision,
+            "confusion_matrix": report.confusion.tolist(),
             "reliability": {name: values.tolist() for name, values in reliability.items()},
-            "mistakes": found.mistakes(100).tolist(),
+            "mistakes": report.mistakes(100).tolist(),
         }
 
     gr.api(
-        networks,
-        api_name="networks",
-        api_description="The Cards of all networks of this page: `name`, data set, classes, "
-        "parameters, test accuracy, calibration, recipe, and the command that trains it anew.",
+        models,
+        api_name="models",
+        api_description="The cards of all models of this page: `name`, data set, classes, "
+        "parameters, test accuracy, calibration error, config, and the command that trains it.",
     )
     gr.api(
-        review_network,
-        api_name="review",
-        api_description="How the `network` of that name does on its data set's test pictures: "
-        "`accuracy`, `per_class`, `confusion` (rows: what a picture is, columns: what it is taken "
-        "for), `reliability` in steps of confidence, and the numbers of its surest `mistakes`. "
-        "The first time takes seconds.",
+        evaluation,
+        api_name="evaluation",
+        api_description="How the `model` of that name does on its test set: `accuracy`, `recall` "
+        "and `precision` per class, `confusion_matrix` (rows: true, columns: predicted), "
+        "`reliability` in steps of confidence, and the indices of its most confident `mistakes`.",
         concurrency_limit=1,
-        concurrency_id="review",
+        concurrency_id="evaluation",
     )

@@ -1,6 +1,5 @@
-"""In the tab Models: how one network does on the test pictures of its data set."""
+"""In the tab Models: how one model does on the test set."""
 
-import html
 import secrets
 
 import gradio as gr
@@ -8,171 +7,182 @@ import gradio as gr
 from cnn import UserError
 from cnn.evaluation.prediction import predict
 from cnn.evaluation.report import EvaluationReport, evaluate_test_set
-from cnn.plots import charts
-from cnn.web import components
+from cnn.web import components, curves, report_views
 from cnn.web.session import VisitorSession
+from cnn.web.subject import Subject, test_image
+from cnn.web.tabs import models_views
 
-CONFUSED = (
-    "A row for what a picture is, a column for what it was taken for: in grey what is right, and "
-    "the brighter another cell, the more often that mistake. Click a cell to see its pictures."
+CONFUSION = (
+    "Rows are true classes, columns predicted ones; the strongest colour is the most frequent "
+    "mistake. Press a cell to see its images."
 )
-SURENESS = (
-    "First each class's share of right answers. Then the pictures by how sure the network was of "
-    "them: where a bar ends at the dashed line, to be sure and to be right are the same."
+CURVES = (
+    "Accuracy and loss after each epoch. Training images are often augmented, which makes them "
+    "harder; where training runs ahead of validation, the model overfits."
 )
-EXAMPLES = (
-    "Pictures that the network never learnt from: what each is, and below it what the network "
-    "takes it for. Press one, and it is what Probabilities and Inside look at."
+IMAGES = (
+    "Images that the model never learned from, with the true class above the predicted one. "
+    "Press one, and it becomes the input of Probabilities and Inside."
 )
-SET = "What all this is learnt from and measured on: a row a class, pictures taken at random."
 TILES = 24
-ANY, OTHERS = "anything", "anything else"
+NONE = "none"
 
 
-def views(visit: gr.State, name: gr.State, subject: gr.State) -> dict:
-    """Add the views; gives the event that fills them for the network of that name."""
-    status = gr.HTML(apply_default_css=False, elem_id="examined")
-    looked_at = gr.HTML(apply_default_css=False, elem_id="looked-at", render=False)
-    taken = [subject, looked_at]
-    with gr.Column(visible="hidden", elem_classes="inside") as whole:
-        confusion, choices, tiles = _confused(visit, name, taken)
-        per_class, reliability = _sureness()
-        examples = _examples(visit, name, taken)
-        components.heading("The data set", SET)
-        samples = components.picture("Pictures of each class, a row a class", "sheet still")
+def views(session: gr.State, name: gr.State, subject: gr.State) -> tuple[list, object]:
+    """Add the sub-tabs; return their components and the function that fills them.
 
-    def examine(visit: VisitorSession, name: str, progress=gr.Progress()) -> dict:  # noqa: B008
-        network = visit.named(name)
+    The function takes (session, name) and returns a value for each component.
+    """
+    cell = gr.State("")
+    with gr.Tabs(elem_classes="subtabs"):
+        with gr.Tab("Confusion matrix"):
+            matrix, images = _confusion_matrix(session, name, cell, subject)
+        with gr.Tab("Accuracy by class"):
+            class_metrics = gr.HTML(apply_default_css=False)
+        with gr.Tab("Calibration"):
+            reliability = gr.HTML(apply_default_css=False)
+        with gr.Tab("Learning curves"):
+            components.caption(CURVES)
+            with gr.Row(elem_classes="pair"):
+                charts = [curves.canvas(curves.of_history([], m)) for m in ("loss", "accuracy")]
+        with gr.Tab("Test images"):
+            examples = _examples(session, name, subject)
+        with gr.Tab("Compare"):
+            other, comparison = _comparison(session, name)
+
+    def show(session: VisitorSession, name: str) -> tuple:
+        checkpoint = session.get(name)
+        history = checkpoint.card.history
+        views = [curves.of_history(history, metric) for metric in ("loss", "accuracy")]
+        rivals = [rival for rival in session.names(checkpoint.card.dataset) if rival != name]
+        choice = gr.update(choices=[NONE, *rivals], value=NONE)
         try:
-            found = evaluate_test_set(network, progress)
+            report = evaluate_test_set(checkpoint)
         except UserError as error:
-            return {status: components.inline_error(error), whole: gr.update(visible="hidden")}
-        classes = found.classes
-        return {
-            status: "",
-            looked_at: "",
-            whole: gr.update(visible=True),
-            confusion: charts.confusion(found.confusion, classes),
-            choices[0]: gr.update(choices=[ANY, *classes], value=ANY),
-            choices[1]: gr.update(choices=[OTHERS, *classes], value=OTHERS),
-            tiles: _pictures(found, ANY, OTHERS),
-            per_class: components.by_class(classes, found.per_class),
-            reliability: charts.reliability(found.reliability),
-            examples: components.tiles(found, found.examples(TILES), "examples"),
-            samples: charts.samples(found.split, classes),
-        }
-
-    outputs = [status, looked_at, whole, confusion, *choices, tiles, per_class, reliability]
-    outputs += [examples, samples]
-    return {
-        "fn": examine,
-        "inputs": [visit, name],
-        "outputs": outputs,
-        "show_progress": "full",
-        "show_progress_on": status,
-        "concurrency_limit": 1,
-        "concurrency_id": "review",
-        "api_visibility": "private",
-    }
-
-
-def _confused(visit: gr.State, name: gr.State, taken: list) -> tuple:
-    """The confusion matrix and the pictures of a cell; gives it, the choice, and the pictures."""
-    components.heading("What it takes for what", CONFUSED)
-    with gr.Row(elem_classes="pair"):
-        matrix = components.picture(
-            "The confusion matrix, in numbers at the endpoint review", "matrix"
+            message = components.inline_error(error)
+            return "", message, "", message, message, *views, message, choice, ""
+        return (
+            "",
+            report_views.confusion_matrix(report.confusion, report.classes),
+            "",
+            report_views.class_metrics(report),
+            report_views.reliability_diagram(report),
+            *views,
+            _tiles(report, report.examples(TILES), "examples"),
+            choice,
+            "",
         )
-        with gr.Column():
-            with gr.Row(elem_classes="controls"):
-                actual = gr.Dropdown([ANY], label="It is", min_width=120)
-                guess = gr.Dropdown([OTHERS], label="taken for", min_width=120)
-            tiles = components.pickable(elem_id="cell")
-    asked = [visit, name, actual, guess]
 
-    def show(visit: VisitorSession, name: str, actual: str, guess: str) -> str:
+    outputs = [cell, matrix, images, class_metrics, reliability, *charts, examples]
+    return [*outputs, other, comparison], show
+
+
+def _confusion_matrix(session: gr.State, name: gr.State, cell: gr.State, subject: gr.State):
+    components.caption(CONFUSION)
+    with gr.Row(elem_classes="pair"):
+        matrix = components.pickable(elem_id="confusion")
+        images = components.pickable(elem_id="cell", elem_classes="cell-images")
+
+    def choose(session: VisitorSession, name: str, event: gr.EventData) -> tuple[str, str, str]:
         with components.toast():
-            return _pictures(_found(visit, name), actual, guess)
+            report = evaluate_test_set(session.get(name))
+            key = str(event.value)
+            true, predicted = _cell(report, key)
+        matrix = report_views.confusion_matrix(report.confusion, report.classes, key)
+        return key, matrix, _cell_images(report, true, predicted)
 
-    def click(visit: VisitorSession, name: str, event: gr.SelectData) -> tuple:
-        classes = visit.named(name).card.classes
-        cell = charts.cell_at(*event.index, classes)
-        return tuple(classes[at] for at in cell) if cell else (gr.skip(), gr.skip())
-
-    gr.on([actual.input, guess.input], show, asked, tiles, **components.HIDDEN_ENDPOINT)
-    clicked = matrix.select(click, [visit, name], [actual, guess], **components.HIDDEN_ENDPOINT)
-    clicked.then(show, asked, tiles, **components.HIDDEN_ENDPOINT)
-    _takes_up(tiles, visit, name, taken)
-    return matrix, (actual, guess), tiles
+    matrix.select(choose, [session, name], [cell, matrix, images], **components.HIDDEN_ENDPOINT)
+    _make_subject(images, session, name, subject)
+    return matrix, images
 
 
-def _sureness() -> tuple:
-    components.heading("How often right, and how sure", SURENESS)
-    with gr.Row(elem_classes="pair"):
-        per_class = gr.HTML(apply_default_css=False)
-        reliability = components.picture(
-            "How often it is right by how sure it is, beside the line of honesty", "chart still"
-        )
-    return per_class, reliability
-
-
-def _examples(visit: gr.State, name: gr.State, taken: list) -> gr.HTML:
-    components.heading("Test pictures", EXAMPLES)
+def _examples(session: gr.State, name: gr.State, subject: gr.State) -> gr.HTML:
+    components.caption(IMAGES)
     with gr.Row(elem_classes="controls"):
-        others = gr.Button("Other pictures", min_width=120)
-        one = gr.Button("A random test picture", min_width=120)
-    taken[1].render()
-    tiles = components.pickable(elem_id="examples-shown")
+        mistakes = gr.Button("Most confident mistakes", min_width=120)
+        shuffle = gr.Button("Random images", min_width=120)
+    tiles = components.pickable(elem_id="test-images")
 
-    def shuffle(visit: VisitorSession, name: str) -> str:
-        found = _found(visit, name)
-        return components.tiles(found, found.examples(TILES, secrets.randbelow(2**31)), "examples")
+    def show_mistakes(session: VisitorSession, name: str) -> str:
+        with components.toast():
+            report = evaluate_test_set(session.get(name))
+        return _tiles(report, report.mistakes(TILES), "mistakes")
 
-    def draw(visit: VisitorSession, name: str) -> tuple:
-        found = _found(visit, name)
-        return _taken_up(visit, name, secrets.randbelow(len(found.split)))
+    def show_random(session: VisitorSession, name: str) -> str:
+        with components.toast():
+            report = evaluate_test_set(session.get(name))
+        return _tiles(report, report.examples(TILES, secrets.randbelow(2**31)), "examples")
 
-    others.click(shuffle, [visit, name], tiles, **components.HIDDEN_ENDPOINT)
-    one.click(draw, [visit, name], taken, **components.HIDDEN_ENDPOINT)
-    _takes_up(tiles, visit, name, taken)
+    mistakes.click(show_mistakes, [session, name], tiles, **components.HIDDEN_ENDPOINT)
+    shuffle.click(show_random, [session, name], tiles, **components.HIDDEN_ENDPOINT)
+    _make_subject(tiles, session, name, subject)
     return tiles
 
 
-def _takes_up(tiles: gr.HTML, visit: gr.State, name: gr.State, taken: list) -> None:
-    """Let a picture that is pressed become the page's subject, and stand beside the answer."""
+def _comparison(session: gr.State, name: gr.State) -> tuple[gr.Dropdown, gr.HTML]:
+    other = gr.Dropdown([NONE], value=NONE, label="Compare with", elem_classes="choice")
+    comparison = gr.HTML(apply_default_css=False)
 
-    def take(
-        visit: VisitorSession, name: str, event: gr.EventData
-    ) -> tuple[components.Subject, str]:
+    def compare(session: VisitorSession, name: str, other: str) -> str:
+        if other == NONE:
+            return ""
         with components.toast():
-            subject, glance = _taken_up(visit, name, event.value)
-        gr.Info(f"{subject.truth}: now what Probabilities and Inside look at.", duration=4)
-        return subject, glance
+            checkpoints = [session.get(name), session.get(other)]
+            reports = [evaluate_test_set(checkpoint) for checkpoint in checkpoints]
+            return models_views.comparison([name, other], checkpoints, reports)
 
-    tiles.select(take, [visit, name], taken, **components.HIDDEN_ENDPOINT)
-
-
-def _taken_up(visit: VisitorSession, name: str, number: object) -> tuple[components.Subject, str]:
-    taken = components.test_picture(_found(visit, name), number)
-    return taken, components.prediction_summary(taken, predict(visit.named(name), taken.views))
+    other.input(compare, [session, name, other], comparison, **components.HIDDEN_ENDPOINT)
+    return other, comparison
 
 
-def _found(visit: VisitorSession, name: str) -> EvaluationReport:
-    return evaluate_test_set(visit.named(name))
+def _make_subject(tiles: gr.HTML, session: gr.State, name: gr.State, subject: gr.State) -> None:
+    """Make an image that is pressed the page's subject, and say so with its prediction."""
+
+    def take(session: VisitorSession, name: str, event: gr.EventData) -> Subject:
+        with components.toast():
+            checkpoint = session.get(name)
+            image = test_image(evaluate_test_set(checkpoint), event.value)
+        prediction = predict(checkpoint, image.views)
+        gr.Info(
+            f"True class: {image.truth}, predicted: {prediction.label}. "
+            "Now the input of Probabilities and Inside.",
+            duration=4,
+        )
+        return image
+
+    taken = tiles.select(take, [session, name], subject, **components.HIDDEN_ENDPOINT)
+    taken.success(None, js=components.TEST_IMAGE_SHOWN, **components.HIDDEN_ENDPOINT)
 
 
-def _pictures(found: EvaluationReport, actual: str, guess: str) -> str:
-    """The pictures of a class taken for another, the surest first, under their number."""
-    numbers = found.cell(_number(found, actual, ANY), _number(found, guess, OTHERS))
-    count = f"{len(numbers):,} picture{'s' * (len(numbers) != 1)}"
-    shown = f"{count}, the {TILES} it is surest of" if len(numbers) > TILES else count
-    words = f"<p class='museum'><b>{html.escape(f'{actual} taken for {guess}')}</b>: {shown}</p>"
-    return words + components.tiles(found, numbers[:TILES], "taken-for")
+def _tiles(report: EvaluationReport, indices, name: str) -> str:
+    if report.images is None:
+        return components.inline_error(
+            UserError(
+                "The test images are not on this machine. Train on this data set once, or set "
+                "CNN_DATA to the folder that holds it."
+            )
+        )
+    return components.tiles(report, indices, name)
 
 
-def _number(found: EvaluationReport, name: str, none: str) -> int | None:
-    if name == none:
-        return None
-    if name not in found.classes:
-        raise UserError(f"There is no class called {name!r}. Choose: {', '.join(found.classes)}.")
-    return found.classes.index(name)
+def _cell(report: EvaluationReport, key: str) -> tuple[int, int]:
+    """Read a cell's key, "true,predicted". A `UserError` names one that is none."""
+    count = range(len(report.classes))
+    cells = {f"{true},{predicted}": (true, predicted) for true in count for predicted in count}
+    if key not in cells:
+        raise UserError(f"There is no cell {key!r}. Press one in the matrix.")
+    return cells[key]
+
+
+def _cell_images(report: EvaluationReport, true: int, predicted: int) -> str:
+    indices = report.cell_indices(true, predicted)
+    count = f"{len(indices):,} image{'s' * (len(indices) != 1)}"
+    if len(indices) > TILES:
+        count += f", the {TILES} most confident"
+    title = components.render(
+        "cell_title.html",
+        true=report.classes[true],
+        predicted=report.classes[predicted],
+        count=count,
+    )
+    return title + _tiles(report, indices[:TILES], "cell")
