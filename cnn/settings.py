@@ -78,7 +78,3 @@ def _positive(variable: str, default: float | None) -> float | None:
     except ValueError:
         return default
     return value if 0 < value < math.inf else default
-
-
-def env_float(variable: str, otherwise: float) -> float:
-    return _positive(variable, otherwise)

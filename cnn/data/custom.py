@@ -129,15 +129,15 @@ def _load_folder(path: Path) -> _Content:
         ]
     if not all(files):
         raise ValueError("it holds no images")
-    pictures = [[(_open(file), label) for file, label in part] for part in files]
-    is_grey = all(picture.mode in ("1", "L") for part in pictures for picture, _ in part)
-    size = min(LARGEST, *pictures[0][0][0].size)
+    images = [[(_open(file), label) for file, label in part] for part in files]
+    is_grey = all(image.mode in ("1", "L") for part in images for image, _ in part)
+    size = min(LARGEST, *images[0][0][0].size)
     train, test = (
         Split(
-            torch.stack([_to_tensor(picture, size, is_grey) for picture, _ in part]),
+            torch.stack([_to_tensor(image, size, is_grey) for image, _ in part]),
             torch.tensor([label for _, label in part]),
         )
-        for part in pictures
+        for part in images
     )
     return _Content(classes, train, test)
 
@@ -150,13 +150,13 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _open(file: Path) -> Image.Image:
-    with Image.open(file) as picture:
-        picture.load()
-        return ImageOps.exif_transpose(picture)
+    with Image.open(file) as image:
+        image.load()
+        return ImageOps.exif_transpose(image)
 
 
-def _to_tensor(picture: Image.Image, size: int, is_grey: bool) -> Tensor:
+def _to_tensor(image: Image.Image, size: int, is_grey: bool) -> Tensor:
     """Crop the middle square and scale it: uint8 (C, size, size)."""
-    square = ImageOps.fit(picture.convert("L" if is_grey else "RGB"), (size, size))
+    square = ImageOps.fit(image.convert("L" if is_grey else "RGB"), (size, size))
     pixels = torch.from_numpy(np.array(square)).view(size, size, -1)
     return pixels.permute(2, 0, 1).contiguous()

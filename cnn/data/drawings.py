@@ -1,16 +1,13 @@
 """Whatever a person gives, as the network wants it: strokes, a drawing's pixels, a photograph."""
 
-import warnings
-from pathlib import Path
-from typing import BinaryIO
-
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import max_pool2d
-from cnn.data import strokes
+
 from cnn import UserError
+from cnn.data import strokes
 
 MAX_STROKES = 200
 MAX_POINTS = 20_000
@@ -85,18 +82,18 @@ def digit_from_drawing(ink: np.ndarray) -> Tensor:
     those of MNIST is brought near them. Nothing drawn gives zeros.
     """
     shrunk = -(-max(ink.shape) // COARSE_SIDE)
-    found = _extract_ink(np.asarray(Image.fromarray(ink).reduce(shrunk), np.float32))
-    if not found.any():
+    strength = _extract_ink(np.asarray(Image.fromarray(ink).reduce(shrunk), np.float32))
+    if not strength.any():
         return torch.zeros(1, 1, SIDE, SIDE)
-    rows, columns = _ink_box(found)
+    rows, columns = _ink_box(strength)
     longer = max(rows.stop - rows.start, columns.stop - columns.start)
-    if shrunk > 1 and 2 * longer < max(found.shape):
+    if shrunk > 1 and 2 * longer < max(strength.shape):
         near = [
             slice(max(side.start - longer // 4 - 1, 0) * shrunk, (side.stop + longer // 4) * shrunk)
             for side in (rows, columns)
         ]
         return digit_from_drawing(ink[near[0], near[1]])
-    return shape_digit(found[rows, columns])
+    return shape_digit(strength[rows, columns])
 
 
 def shape_digit(ink: np.ndarray) -> Tensor:
@@ -168,17 +165,17 @@ def _stroke_width(ink: np.ndarray) -> float:
 
 
 def _dilate_or_erode(ink: np.ndarray, pixels: int) -> np.ndarray:
-    """Ink grown by so many pixels on each side, or shrunk where `pixels` is negative."""
+    """Ink grown by `pixels` on each side, or shrunk where `pixels` is negative."""
     sign = -1 if pixels < 0 else 1
     reach = abs(pixels)
     signed = torch.from_numpy(np.pad(ink, max(pixels, 0)))[None] * sign
     return (max_pool2d(signed, 2 * reach + 1, 1, reach)[0] * sign).numpy()
 
 
-def _resize(picture: np.ndarray, longer: int) -> np.ndarray:
-    scale = longer / max(picture.shape)
-    height, width = (max(1, round(side * scale)) for side in picture.shape)
-    resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+def _resize(image: np.ndarray, longer: int) -> np.ndarray:
+    scale = longer / max(image.shape)
+    height, width = (max(1, round(side * scale)) for side in image.shape)
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized).clip(0)
 
 

@@ -52,7 +52,7 @@ def open_photo(path: str | Path) -> Image.Image:
     path = Path(path)
     name = "".join(character for character in path.name if character.isprintable())[:80]
     if path.is_dir():
-        raise UserError(f"“{name}” is a folder. Choose a picture in it.")
+        raise UserError(f"“{name}” is a folder. Choose an image in it.")
     if not path.is_file():
         raise UserError(f"There is no file “{name}”. Check its name and where it lies.")
     try:
@@ -67,7 +67,7 @@ def open_photo(path: str | Path) -> Image.Image:
 
 def _decoded(file: BinaryIO, name: str) -> Image.Image:
     if not file.read(1):
-        raise UserError(f"“{name}” is empty. Choose another picture.")
+        raise UserError(f"“{name}” is empty. Choose another image.")
     file.seek(0)
     try:
         _register_heif()
@@ -76,7 +76,7 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
         raise UserError(_too_large(name, "far more than 40 million pixels")) from None
     except Exception:  # a decoder raises whatever a broken file makes it stumble over
         raise UserError(
-            f"“{name}” is damaged, or not a picture of a kind that can be read here. "
+            f"“{name}” is damaged, or not an image of a kind that can be read here. "
             "Save it as JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC and try again."
         ) from None
     width, height = image.size
@@ -86,7 +86,7 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise UserError(
             f"“{name}” is {width} x {height} pixels, too narrow to show anything. "
-            "Choose another picture."
+            "Choose another image."
         )
     if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
         raise UserError(
@@ -104,11 +104,11 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
 
 def _scans(file: BinaryIO) -> int:
     """How many scans a JPEG has: the mark of one never stands within what is compressed."""
-    place = file.tell()
+    position = file.tell()
     file.seek(0)
-    found = sum(part.count(b"\xff\xda") for part in iter(lambda: file.read(1 << 20), b""))
-    file.seek(place)
-    return found
+    count = sum(part.count(b"\xff\xda") for part in iter(lambda: file.read(1 << 20), b""))
+    file.seek(position)
+    return count
 
 
 def _too_large(name: str, size: str) -> str:
@@ -209,10 +209,10 @@ def _from_deep_grey(grey: np.ndarray) -> Image.Image:
 
 
 def square_from_photo(photo: Image.Image, dataset: Dataset, whole: bool = False) -> Tensor:
-    """Bring a photograph to the size of a data set's pictures.
+    """Bring a photograph to the size of a data set's images.
 
-    Takes the square in its middle, or the `whole` picture squeezed into one. Returns
-    (1, C, size, size) float32 in [0, 1]; a picture of that size already passes bit for bit.
+    Takes the square in its middle, or the `whole` image squeezed into one. Returns
+    (1, C, size, size) float32 in [0, 1]; an image of that size already passes bit for bit.
     """
     mode = "RGB" if dataset.channels == 3 else "L"
     photo = photo if photo.mode == mode else photo.convert(mode)
@@ -221,7 +221,7 @@ def square_from_photo(photo: Image.Image, dataset: Dataset, whole: bool = False)
         left, top = (photo.width - side) // 2, (photo.height - side) // 2
         photo = photo.crop((left, top, left + side, top + side))
     # of Pillow's filters the one whose fine detail is weakened as that of CIFAR-10 is; a
-    # large picture is halved first, which moves no colour by more than a step of 255
+    # large image is halved first, which moves no color by more than a step of 255
     small = photo.resize((dataset.size, dataset.size), Image.Resampling.BILINEAR, reducing_gap=6)
     pixels = torch.from_numpy(np.array(small)).reshape(dataset.size, dataset.size, -1)
     return pixels.permute(2, 0, 1)[None].float() / 255

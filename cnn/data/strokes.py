@@ -1,4 +1,4 @@
-"""Pen strokes, and how they become a picture of MNIST's kind.
+"""Pen strokes, and how they become an image like those of MNIST.
 
 A drawing is a sequence of strokes, a stroke a sequence of points (x, y), y down.
 """
@@ -6,43 +6,44 @@ A drawing is a sequence of strokes, a stroke a sequence of points (x, y), y down
 import re
 
 import numpy as np
+
 from cnn import UserError
 
 SIDE = 28
 BOX = 20
 GAP = (SIDE - BOX) // 2
-MIDDLE = (BOX - 1) / 2  # of the box, where a whole number is the middle of a pixel
+MIDDLE = (BOX - 1) / 2  # of the box, where a whole number is the center of a pixel
 PEN = 2.4  # pixels: the median width of the strokes in MNIST's training images
-EPSILON = 1e-300  # an extent that a scale in floating point can no longer be had from
+EPSILON = 1e-300  # the smallest extent that floating point can still scale to the box
 MAX_SPECK = 0.05  # a stroke this much smaller than the largest is a slip of the pen
 RESAMPLED_POINTS = 512
 MAX_ENCODED_LENGTH = 4_000
-FINEST_GRID = 36**2 - 1  # steps from one side to the other in a drawing of letters
+FINEST_GRID = 36**2 - 1  # steps from side to side in an encoded drawing
 PIXELS = np.stack([*np.meshgrid(np.arange(BOX), np.arange(BOX)), np.ones((BOX, BOX))])
 PIXELS = PIXELS.reshape(3, -1).astype(np.float32)  # x, y and 1 of each pixel of the box
 
 
 def rasterize(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
-    """Draw pen strokes as MNIST's digits look, wherever and however large they were drawn.
+    """Draw pen strokes as MNIST's digits look, of any size and at any position.
 
     `strokes` are sequences of points (x, y), y down, in any unit; `width` is the pen's and
-    `softness` the breadth of its grey edge, both in pixels of the result. Returns (28, 28)
+    `softness` that of its grey edge, both in pixels of the result. Returns (28, 28)
     float32, 0 for paper and 1 for ink: the ink, pen included, fills a 20 x 20 box on its
-    longer side, proportions kept, and its centre of mass lies in the middle to within half a
+    longer side, proportions kept, and its center of mass lies in the middle to within half a
     pixel (LeCun, Cortes and Burges, "The MNIST database"). A stroke that is a mere dot beside
     the others is left out. Nothing drawn gives zeros.
     """
-    picture = np.zeros((SIDE, SIDE), np.float32)
+    image = np.zeros((SIDE, SIDE), np.float32)
     box = fit_to_box(strokes, width, softness)
     if box.any():
         column, row = PIXELS[:2] @ box.ravel() / box.sum()
-        column, row = (GAP + min(max(round(MIDDLE - at), -GAP), GAP) for at in (column, row))
-        picture[row : row + BOX, column : column + BOX] = box
-    return picture
+        column, row = (GAP + min(max(round(MIDDLE - mean), -GAP), GAP) for mean in (column, row))
+        image[row : row + BOX, column : column + BOX] = box
+    return image
 
 
 def fit_to_box(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
-    """The ink of `ink` before it is centred: (20, 20), its longer side filled."""
+    """Draw strokes as `rasterize` does before centering: (20, 20), the longer side filled."""
     strokes = _drop_specks([_points(stroke) for stroke in strokes if len(stroke)])
     if not strokes:
         return np.zeros((BOX, BOX), np.float32)
@@ -60,20 +61,22 @@ def fit_to_box(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray
 
 
 def encode(strokes) -> str:
-    """Strokes in the unit square as text that an address can hold, at most 256 points or so.
+    """Encode strokes in the unit square as text for an address, in about 256 points at most.
 
     Each point is four of 0-9 and a-z, two for x and two for y; "-" stands between strokes.
     """
     thinned = _simplify([_points(stroke) for stroke in strokes if len(stroke)], 256)
-    places = ((stroke.clip(0, 1) * FINEST_GRID).round().astype(int).ravel() for stroke in thinned)
+    grid = ((stroke.clip(0, 1) * FINEST_GRID).round().astype(int).ravel() for stroke in thinned)
     return "-".join(
-        "".join(np.base_repr(place, 36).lower().zfill(2) for place in stroke) for stroke in places
+        "".join(np.base_repr(number, 36).lower().zfill(2) for number in stroke) for stroke in grid
     )
 
 
 def decode(text: str) -> list[list[list[float]]]:
-    """The strokes that `to_letters` wrote; a `UserError` where it cannot have written the text."""
-    if len(text) > MAX_ENCODED_LENGTH or not re.fullmatch(r"([0-9a-z]{4})+(-([0-9a-z]{4})+)*", text):
+    """Decode the strokes of `encode`; a `UserError` for any other text."""
+    if len(text) > MAX_ENCODED_LENGTH or not re.fullmatch(
+        r"([0-9a-z]{4})+(-([0-9a-z]{4})+)*", text
+    ):
         raise UserError("The drawing in this link is not whole. Copy the link again.")
     return [
         [
@@ -85,13 +88,13 @@ def decode(text: str) -> list[list[list[float]]]:
 
 
 def _points(stroke) -> np.ndarray:
-    """A stroke as (P, 2) float64 with at least two points: a single one stands twice."""
+    """Convert a stroke to (P, 2) float64 with at least two points: a single one is repeated."""
     points = np.asarray(stroke, np.float64).reshape(-1, 2)
     return points if len(points) > 1 else np.repeat(points, 2, 0)
 
 
 def _drop_specks(strokes: list[np.ndarray]) -> list[np.ndarray]:
-    """The strokes that are more than a dot beside the largest of them."""
+    """Leave out strokes that are a mere dot beside the largest one."""
     if len(strokes) < 2:
         return strokes
     extents = [np.ptp(stroke, axis=0).max() for stroke in strokes]
@@ -100,7 +103,7 @@ def _drop_specks(strokes: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _simplify(strokes: list[np.ndarray], most: int = RESAMPLED_POINTS) -> list[np.ndarray]:
-    """The same lines in about `most` points, for the distances cost time by the point."""
+    """Resample strokes to about `most` points in all, as each costs time in `_distance`."""
     count = sum(map(len, strokes))
     if count <= most:
         return strokes
@@ -108,16 +111,16 @@ def _simplify(strokes: list[np.ndarray], most: int = RESAMPLED_POINTS) -> list[n
 
 
 def _resample(stroke: np.ndarray, count: int) -> np.ndarray:
-    """`count` points at even distances along a stroke, both its ends among them."""
+    """Return `count` evenly spaced points along a stroke, both ends among them."""
     travelled = np.r_[0.0, np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))]
-    at = np.linspace(0, travelled[-1], count)
-    return np.stack([np.interp(at, travelled, axis) for axis in stroke.T], 1)
+    distances = np.linspace(0, travelled[-1], count)
+    return np.stack([np.interp(distances, travelled, axis) for axis in stroke.T], 1)
 
 
 def _distance(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """How far the middle of each of 20 x 20 pixels is from the nearest segment: (20, 20).
+    """Compute the distance of each of 20 x 20 pixels to the nearest segment: (20, 20).
 
-    `start` and `end` are (S, 2) in pixels. A segment without length counts as its point.
+    `start` and `end` are (S, 2) in pixels. A segment of no length is a point.
     """
     direction = end - start
     length = np.hypot(direction[:, 0], direction[:, 1])
@@ -125,7 +128,7 @@ def _distance(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     direction /= np.where(length, length, 1)[:, None]
     normal = direction[:, ::-1] * np.float32([-1, 1])
     nearest = np.full(BOX * BOX, np.inf, np.float32)
-    for few in (slice(i, i + 64) for i in range(0, len(start), 64)):  # they stay in the cache
+    for few in (slice(i, i + 64) for i in range(0, len(start), 64)):  # these stay in the cache
         along = _coordinate(direction[few], start[few])
         across = _coordinate(normal[few], start[few])
         along -= np.minimum(np.maximum(along, 0), length[few, None])
@@ -137,5 +140,5 @@ def _distance(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def _coordinate(axis: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Where the 400 pixels lie along each of S axes with an origin each: (S, 400)."""
+    """Project the 400 pixels onto each of S axes with an origin each: (S, 400)."""
     return np.column_stack([axis, -(axis * origin).sum(1)]) @ PIXELS

@@ -158,7 +158,7 @@ GLYPHS = {
 
 
 class Glyph(NamedTuple):
-    """One way of writing a digit, ready to be bent: points = spline @ control."""
+    """One way of writing a digit, ready to be varied: points = spline @ control."""
 
     control: np.ndarray  # (C, 2)
     spline: np.ndarray  # (P, C)
@@ -167,13 +167,13 @@ class Glyph(NamedTuple):
 
 @cache
 def _glyphs(digit: int) -> tuple[np.ndarray, list[Glyph]]:
-    """The ways of writing a digit, and the share of people up to and including each."""
+    """Return a digit's glyphs, and the cumulative fraction of people who write each."""
     weights, texts = zip(*GLYPHS[digit], strict=True)
     return np.cumsum(weights) / sum(weights), [glyph(text) for text in texts]
 
 
 def glyph(text: str, step: float = 5.0) -> Glyph:
-    """Read a way from its line in WAYS, with a point every `step` hundredths of its height."""
+    """Read a glyph from its line in GLYPHS, with a point every `step` hundredths of its height."""
     strokes = [stroke.split() for stroke in text.split("|")]
     control = np.array(
         [word.strip("!").split(",") for words in strokes for word in words], np.float64
@@ -220,14 +220,14 @@ def _natural_spline(points: np.ndarray, step: float) -> np.ndarray:
 
 
 def _fraction(distance: np.ndarray) -> np.ndarray:
-    """How much of the whole way is behind each point, from 0 to 1."""
+    """Return the fraction of the whole length up to each point, from 0 to 1."""
     travelled = np.r_[0, np.cumsum(distance)]
     return travelled / travelled[-1]
 
 
-def _strokes(points: np.ndarray, way: Glyph) -> list[np.ndarray]:
+def _strokes(points: np.ndarray, shape: Glyph) -> list[np.ndarray]:
     """Cut the points of a drawing into its strokes."""
-    return np.split(points, np.cumsum([count for _, count in way.lengths])[:-1])
+    return np.split(points, np.cumsum([count for _, count in shape.lengths])[:-1])
 
 
 def example(digit: int) -> list[list[tuple[float, float]]]:
@@ -237,27 +237,27 @@ def example(digit: int) -> list[list[tuple[float, float]]]:
     """
     text = GLYPHS[digit][0][1]
     length = len(glyph(text, step=1.0).spline)
-    way = glyph(text, step=length / 58)
-    strokes = _strokes(way.spline @ way.control / 100, way)
+    shape = glyph(text, step=length / 58)
+    strokes = _strokes(shape.spline @ shape.control / 100, shape)
     return [[(float(x), float(y)) for x, y in stroke] for stroke in strokes]
 
 
 def sample_strokes(digit: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Write a digit as some person might: one of the ways of WAYS, by an unsteady hand.
+    """Write a digit as some person might: one of its `GLYPHS`, by an unsteady hand.
 
     Strokes of (P, 2) float64 points, y down. The same state of `generator` writes the same.
     """
-    shares, ways = _glyphs(digit)
-    return perturb(ways[np.searchsorted(shares, generator.random())], generator)
+    fractions, glyphs = _glyphs(digit)
+    return perturb(glyphs[np.searchsorted(fractions, generator.random())], generator)
 
 
-def perturb(way: Glyph, generator: np.random.Generator) -> list[np.ndarray]:
-    """Vary one way of writing: its points, ends, strokes, proportions, slant, turn and tremor."""
+def perturb(template: Glyph, generator: np.random.Generator) -> list[np.ndarray]:
+    """Vary a glyph: its points, ends, strokes, proportions, slant, turn and tremor."""
     normal = generator.standard_normal
-    control = way.control / 100 - 0.5
+    control = template.control / 100 - 0.5
     control += 0.022 * normal(control.shape)
     first = 0
-    for count, _ in way.lengths:
+    for count, _ in template.lengths:
         stroke = control[first : first + count]
         reach = 0.12 * normal(2)
         start, end = stroke[0] - stroke[1], stroke[-1] - stroke[-2]
@@ -265,7 +265,7 @@ def perturb(way: Glyph, generator: np.random.Generator) -> list[np.ndarray]:
         stroke[-1] += reach[1] * end
         stroke += 0.022 * normal(2)
         first += count
-    points = way.spline @ control
+    points = template.spline @ control
     x, y = points.T
     x *= np.exp(np.clip(0.3 * normal(), -0.6, 0.6) * y)  # a broad head or a broad belly
     y += np.clip(0.2 * normal(), -0.4, 0.4) * (0.25 - y**2)  # a high waist or a low one
@@ -282,7 +282,7 @@ def perturb(way: Glyph, generator: np.random.Generator) -> list[np.ndarray]:
     turn = np.clip(0.12 * normal(), -0.26, 0.26)
     cos, sin = np.cos(turn), np.sin(turn)
     shape = np.array([[stretch, 0], [-slant, 1]]) @ np.array([[cos, sin], [-sin, cos]])
-    return _strokes(points @ shape, way)
+    return _strokes(points @ shape, template)
 
 
 def synthetic_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -290,7 +290,7 @@ def synthetic_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
     As many of each digit as of any other, in random order, with pens of many widths, ways of
     writing from all over the world, and MNIST's placing and grey edges. The same seed gives the
-    same pictures.
+    same images.
     """
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.arange(count, dtype=np.int64) % 10)

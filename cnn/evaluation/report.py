@@ -97,8 +97,8 @@ def evaluate(
         outputs.append(inference.logits(network, batch, card.tta))
         if on_progress:
             on_progress(min(1.0, number * inference.BATCH / len(split)))
-    found = summarize_predictions(torch.cat(outputs), split.labels, card.temperature)
-    return EvaluationReport(card.classes, *found, split.images)
+    predictions = summarize_predictions(torch.cat(outputs), split.labels, card.temperature)
+    return EvaluationReport(card.classes, *predictions, split.images)
 
 
 def summarize_predictions(logits: Tensor, labels: Tensor, temperature: float) -> TestSetPredictions:

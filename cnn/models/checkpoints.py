@@ -155,17 +155,17 @@ def _predictions(tensors: dict[str, Tensor], classes: int) -> TestSetPredictions
     if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
         return None
     shapes = {tensor.shape for tensor in tensors.values()}
-    found = TestSetPredictions(
+    predictions = TestSetPredictions(
         tensors["labels"].long(), tensors["classes"].long(), tensors["confidence"].float()
     )
-    count = found.labels.numel()
-    sound = (
+    count = predictions.labels.numel()
+    valid = (
         shapes == {(count,)}
         and 0 < count <= MAX_TEST_IMAGES
-        and max(found.labels.max(), found.classes.max()) < classes
-        and bool(((found.confidence >= 0) & (found.confidence <= 1)).all())
+        and max(predictions.labels.max(), predictions.classes.max()) < classes
+        and bool(((predictions.confidence >= 0) & (predictions.confidence <= 1)).all())
     )
-    return found if sound else None
+    return predictions if valid else None
 
 
 def list_files(folder: str | Path) -> list[Path]:

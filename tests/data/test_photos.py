@@ -225,11 +225,11 @@ def png_of(width, height):
 
 REFUSED = {
     "empty.jpg": (b"", "is empty"),
-    "a byte.jpg": (b"\xff", "damaged, or not a picture"),
-    "page.png": (b"<!doctype html><title>no</title>", "not a picture"),
-    "drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a picture"),
-    "pickle.png": (pickle.dumps({"weights": [1, 2]}), "not a picture"),
-    "text.jpg": ("Grüße".encode(), "not a picture"),
+    "a byte.jpg": (b"\xff", "damaged, or not an image"),
+    "page.png": (b"<!doctype html><title>no</title>", "not an image"),
+    "drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not an image"),
+    "pickle.png": (pickle.dumps({"weights": [1, 2]}), "not an image"),
+    "text.jpg": ("Grüße".encode(), "not an image"),
     "head.png": (encoded()[:20], "damaged"),
     "cut.png": (encoded()[:3000], "damaged, cut short"),
     "cut.jpg": (encoded("jpg")[:1500], "damaged, cut short"),
@@ -285,7 +285,7 @@ def test_a_file_s_name_brings_no_line_breaks_into_a_message(tmp_path):
 
 def test_a_photo_in_another_format_is_refused_even_where_pillow_reads_it(tmp_path):
     scene().save(tmp_path / "a.ppm")
-    with pytest.raises(UserError, match="not a picture of a kind"):
+    with pytest.raises(UserError, match="not an image of a kind"):
         open_photo(tmp_path / "a.ppm")
 
 
