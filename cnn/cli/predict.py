@@ -111,7 +111,7 @@ def _predict(
     else:
         images = [views_from_photo(photo, dataset)]
     for number, image in enumerate(images, 1):
-        own_name = name if len(images) == 1 else f"{name}-{number}"
+        own_name = name if len(images) == 1 else f"{name}-digit-{number}"
         _predict_one(arguments, path, own_name, image, networks, registry)
 
 

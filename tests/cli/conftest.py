@@ -41,5 +41,5 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def image_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("images") / "an image.png"
-    Image.fromarray(learner.few().test.images[0, 0].numpy()).resize((200, 200)).save(path)
+    Image.fromarray(learner.few().test.images[1, 0].numpy()).resize((200, 200)).save(path)
     return path

@@ -23,8 +23,8 @@ def test_figures_of_images_of_one_name_do_not_replace_each_other(folder, two_of_
     figures = tmp_path / "figures"
     lines("predict", *two_of_a_name, "--checkpoints", folder, "--figures", figures)
     names = {path.name for path in figures.iterdir()}
-    assert {"x-mnist-filters.png", "x-2-mnist-filters.png"} <= names
-    first, second = (figures / f"{name}-mnist-maps-1-conv1.png" for name in ("x", "x-2"))
+    assert {"x-cifar10-filters.png", "x-2-cifar10-filters.png"} <= names
+    first, second = (figures / f"{name}-cifar10-maps-1-conv1.png" for name in ("x", "x-2"))
     assert first.read_bytes() != second.read_bytes()
 
 
