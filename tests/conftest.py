@@ -68,9 +68,9 @@ def visit(browser, address):
 def hosted(tmp_path_factory):
     """The page served by this process: its address, ending in a slash."""
 
-    with pytest.MonkeyPatch.context() as place:
-        place.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        place.setenv("CNN_REQUESTS_A_SECOND", "10000")  # the tests all come from one address
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        environment.setenv("CNN_RATE_LIMIT", "10000")  # the tests all come from one address
         blocks = app.serve(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
         yield blocks.local_url
         blocks.close()
@@ -86,16 +86,16 @@ def client(hosted):
 
 @pytest.fixture(scope="module")
 def pad(hosted):
-    """Asks the pad's own server function, as pad.js does."""
+    """Call the pad's server function, as pad.js does."""
     components = httpx.get(f"{hosted}config").json()["components"]
     own = next(c["id"] for c in components if "look" in c["props"].get("server_fns", []))
 
-    def look(drawing, token=None, lifted=True):
-        asked = {"visit": token, "strokes": drawing, "lifted": lifted}
-        question = {"session_hash": "a", "component_id": own, "fn_name": "look", "data": asked}
+    def look(strokes, token=None, final=True):
+        data = {"token": token, "strokes": strokes, "final": final}
+        request = {"session_hash": "a", "component_id": own, "fn_name": "look", "data": data}
         answer = httpx.post(
             f"{hosted}gradio_api/component_server/",
-            content=json.dumps(question),
+            content=json.dumps(request),
             headers={"Content-Type": "application/json"},
             timeout=60,
         )

@@ -77,7 +77,7 @@ class VisitorSession:
         self.jobs: list[TrainingJob] = []
         self._own: dict[str, Checkpoint] = {}
         self._chosen: dict[tuple[str, ...], str] = {}
-        self._registry = registry or SessionRegistry()
+        self._registry = SessionRegistry() if registry is None else registry
         self._registry.add(self)
 
     def __deepcopy__(self, _) -> "VisitorSession":

@@ -100,7 +100,7 @@ async def soak(
 def run(events: int) -> bool:
     """Start the page and soak it; says whether it held no more in the end."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w") as log:
-        place = {"GRADIO_TEMP_DIR": folder, "CNN_REQUESTS_A_SECOND": "10000"}
+        place = {"GRADIO_TEMP_DIR": folder, "CNN_RATE_LIMIT": "10000"}
         with process(log, **place) as (address, app):
             held, asked = asyncio.run(soak(address, app.pid, Path(folder), events))
     print(asked)

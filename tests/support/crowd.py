@@ -183,17 +183,17 @@ async def draw(visitor: Visitor, page: Page, seconds: float, asked: Asked) -> No
     await asyncio.sleep(dice.random() / 2)
     while (now := time.perf_counter()) < end:
         digit = dice.choice(DIGITS)
-        lifted = dice.random() < 0.3
-        shown = digit if lifted else [*digit[:-1], digit[-1][: dice.randint(1, len(digit[-1]))]]
-        await look(visitor, page, shown, lifted, asked)
+        final = dice.random() < 0.3
+        shown = digit if final else [*digit[:-1], digit[-1][: dice.randint(1, len(digit[-1]))]]
+        await look(visitor, page, shown, final, asked)
         await asyncio.sleep(max(0.0, now + 0.5 - time.perf_counter()))
 
 
-async def look(visitor: Visitor, page: Page, strokes: list, lifted: bool, asked: Asked) -> None:
-    """One question of the pad. Where the pen is lifted it is asked until it is answered."""
+async def look(visitor: Visitor, page: Page, strokes: list, final: bool, asked: Asked) -> None:
+    """One question of the pad. Where the pen is final it is asked until it is answered."""
     question = {
         **{"session_hash": visitor.session, "component_id": page.pad, "fn_name": "look"},
-        "data": {"visit": None, "strokes": strokes, "lifted": lifted},
+        "data": {"token": None, "strokes": strokes, "final": final},
     }
     start = time.perf_counter()
     try:
@@ -203,7 +203,7 @@ async def look(visitor: Visitor, page: Page, strokes: list, lifted: bool, asked:
         return
     if "probabilities" in answer:
         asked.milliseconds.append(1000 * (time.perf_counter() - start))
-    elif answer.get("busy") and not lifted:
+    elif answer.get("busy") and not final:
         asked.turned_away += 1
     else:
         asked.faults.append(str(answer)[:200])
@@ -232,7 +232,7 @@ async def train(visitor: Visitor, page: Page, asked: Asked) -> None:
         told = (
             await visitor.ask(f"/gradio_api/queue/data?session_hash={visitor.session}")
         ).decode()
-        if "Too many are waiting" in told:
+        if "Too many jobs" in told:
             asked.turned_away += 1
             return
         if '"success":true' not in told.replace(" ", "").rsplit("process_completed", 1)[-1]:

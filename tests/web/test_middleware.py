@@ -1,19 +1,14 @@
-"""What a host relies on: limits, headers, the log, and that nothing is read or kept unasked."""
+"""What a host relies on: limits, headers, the log, and that no file is read or kept unasked."""
 
 import asyncio
-import http.server
 import os
 import re
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import gradio as gr
 import httpx
 import pytest
-from gradio.state_holder import SessionState
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from support.server import running_app
@@ -21,10 +16,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import cnn
 from cnn.models import checkpoints
-from cnn.web import app
-from cnn.web.server import cleanup, logs
-from cnn.web.server.gradio_internals import Sessions
-from cnn.web.server.middleware import MEGABYTE, TRUSTED_PROXIES, RateLimiter, RequestGuard
+from cnn.web.server import cleanup, logs, middleware, routes
+from cnn.web.server.middleware import MEGABYTE, TRUSTED_PROXIES, RequestGuard
 
 ROOT = Path(__file__).parents[2]
 SECRET = "cnn/__init__.py"
@@ -37,7 +30,7 @@ def test_health_names_the_version_and_the_networks(hosted):
     assert answer == {"version": cnn.__version__, "networks": names}
 
 
-# Nothing but what is served can be read
+# Files that are served
 
 
 WAYS = [
@@ -76,55 +69,15 @@ def test_no_file_route_leads_out_of_what_is_served(hosted, route):
             assert "GRADIO_TEMP_DIR" not in answer.text, way
 
 
-@pytest.mark.parametrize(
-    "path", ["/gradio_api/vibe-code", "/monitoring", "/gradio_api/run-history/buckets"]
-)
-def test_what_gradio_has_for_its_own_developers_is_closed(hosted, path):
-    assert httpx.get(hosted.rstrip("/") + path).status_code in (403, 404)
-
-
 def test_an_upload_goes_nowhere_but_into_the_folder_of_uploads(hosted):
     name = "../../../../../../../../tmp/escaped.png"
-    file = {"files": (name, b"not a picture")}
+    file = {"files": (name, b"not an image")}
     (path,) = httpx.post(f"{hosted}gradio_api/upload", files=file).json()
     assert Path(path).is_relative_to(os.environ["GRADIO_TEMP_DIR"])
     assert not Path("/tmp/escaped.png").exists()
 
 
-def ask(hosted, endpoint, data):
-    """Call an endpoint as a program does; gives the events of its answer as text."""
-    at = f"{hosted}gradio_api/call/{endpoint}"
-    event = httpx.post(at, json={"data": data}).json()["event_id"]
-    return httpx.get(f"{at}/{event}", timeout=60).text
-
-
-@pytest.mark.parametrize("path", [f"{ROOT}/assets/mark.svg", "/etc/passwd", "../x.png"])
-def test_no_photograph_is_read_that_was_not_uploaded(hosted, path):
-    photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    assert "event: error" in ask(hosted, "classify_photo", [photo])
-
-
-def test_the_server_fetches_nothing_that_a_visitor_names(hosted):
-    fetched = []
-
-    class Listener(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
-            fetched.append(self.path)
-
-        def log_message(self, *_):
-            pass
-
-    listener = http.server.HTTPServer(("127.0.0.1", 0), Listener)
-    threading.Thread(target=listener.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{listener.server_port}/a.png"
-    photo = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
-    assert "event: error" in ask(hosted, "classify_photo", [photo])
-    httpx.get(f"{hosted}gradio_api/file={address}")
-    listener.shutdown()
-    assert fetched == []
-
-
-# Sites, sizes and paces
+# Other sites, sizes and rates
 
 
 def test_headers_leave_a_frame_possible_and_little_else(hosted):
@@ -175,12 +128,14 @@ def test_a_form_of_another_site_sends_nothing(hosted):
 
 
 def in_parts(count):
-    """A body that tells no length."""
+    """Yield a body of unknown length."""
     for _ in range(count):
         yield b" " * MEGABYTE
 
 
-@pytest.mark.parametrize("body", [b" " * (MEGABYTE + 1), in_parts(3)], ids=["told", "in parts"])
+@pytest.mark.parametrize(
+    "body", [b" " * (MEGABYTE + 1), in_parts(3)], ids=["known length", "in parts"]
+)
 def test_a_body_of_more_than_a_megabyte_is_refused(hosted, body):
     answer = httpx.post(f"{hosted}gradio_api/queue/join", content=body)
     assert answer.status_code == 413
@@ -191,67 +146,132 @@ def test_one_upload_of_many_files_is_no_larger_than_one_of_one(hosted):
     assert httpx.post(f"{hosted}gradio_api/upload", files=files).status_code == 413
 
 
-def test_who_asks_too_often_waits_and_the_others_do_not():
-    pace = RateLimiter(a_second=10)
-    assert [pace.allows("a", now=0) for _ in range(25)] == [True] * 20 + [False] * 5
-    assert pace.allows("b", now=0)
-    assert [pace.allows("a", now=1) for _ in range(12)] == [True] * 10 + [False] * 2
-
-
-def test_who_asks_steadily_at_the_pace_never_waits():
-    pace = RateLimiter(a_second=10)
-    assert all(pace.allows("a", now=number / 10) for number in range(1000))
+JOIN = "/gradio_api/queue/join"
 
 
 @pytest.fixture
-def gated(monkeypatch):
-    """A visitor of a gate with nothing behind it, whose pace is one request a second."""
-    monkeypatch.setenv("CNN_REQUESTS_A_SECOND", "1")
+def guarded(monkeypatch):
+    """A client of the middleware with nothing behind it, which takes one request a second."""
+    monkeypatch.setenv("CNN_RATE_LIMIT", "1")
+    monkeypatch.setattr(middleware, "SESSIONS_PER_ADDRESS", 1)
     return TestClient(RequestGuard(PlainTextResponse("done")))
 
 
-def test_too_much_from_one_address_is_told_to_wait(gated):
-    answers = [gated.post("/") for _ in range(4)]
+def test_too_many_requests_of_one_address_are_refused_with_a_sentence(guarded):
+    answers = [guarded.post(JOIN) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
     assert answers[-1].headers["retry-after"] == "1"
     assert answers[-1].json()["detail"].endswith(".")
-    assert gated.get("/").status_code == 200
+
+
+def test_pages_have_a_rate_of_their_own(monkeypatch):
+    monkeypatch.setattr(middleware, "PAGES_PER_SECOND", 1)
+    client = TestClient(RequestGuard(PlainTextResponse("done")))
+    statuses = [client.get(path).status_code for path in ("/", "/config", "/", "/config")]
+    assert statuses == [200, 200, 429, 429]
+    assert client.get("/static/x.css").status_code == 200
+
+
+class Script:
+    """Plays one request whose body comes in parts, each after the client's `wait`."""
+
+    def __init__(self, *parts: bytes, path: str = JOIN):
+        self.parts, self.path, self.sent = list(parts), path, []
+
+    async def receive(self) -> dict:
+        if not self.parts:
+            await asyncio.Event().wait()  # the client says nothing more
+        return {"type": "http.request", "body": self.parts.pop(0), "more_body": True}
+
+    async def send(self, message: dict) -> None:
+        self.sent.append(message)
+
+    async def ask(self, app) -> int:
+        headers = [(b"host", b"localhost")]
+        scope = {"type": "http", "method": "POST", "path": self.path, "headers": headers}
+        await app(scope | {"client": ("192.0.2.1", 1)}, self.receive, self.send)
+        return self.sent[0]["status"]
+
+
+@pytest.mark.parametrize("path", [JOIN, routes.UPLOAD])
+def test_a_body_that_never_ends_is_refused_at_its_deadline(monkeypatch, path):
+    for name in ("BODY_SECONDS", "UPLOAD_SECONDS"):
+        monkeypatch.setattr(middleware, name, 0.01)
+
+    async def read(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+
+    script = Script(b"{", path=path)
+    assert asyncio.run(script.ask(RequestGuard(read))) == 408
+    assert (b"connection", b"close") in script.sent[0]["headers"]
+
+
+def test_four_hundred_uploads_that_never_end_shut_nobody_out(monkeypatch):
+    monkeypatch.setattr(middleware, "UPLOADS_PER_SECOND", 1_000)
+    monkeypatch.setattr("cnn.web.server.limits.SLOW_AFTER", 0.0)
+
+    async def read(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await PlainTextResponse("done")(scope, receive, send)
+
+    class Whole(Script):
+        async def receive(self) -> dict:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def attack() -> tuple[int, int]:
+        guard = RequestGuard(read)
+        slow = [Script(b"x", path=routes.UPLOAD) for _ in range(400)]
+        tasks = [asyncio.create_task(script.ask(guard)) for script in slow]
+        await asyncio.sleep(0)
+        status = await Whole().ask(guard)
+        await asyncio.sleep(0)
+        open_ = sum(not task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        return status, open_
+
+    status, open_ = asyncio.run(attack())
+    assert status == 200
+    assert open_ <= 60
 
 
 @pytest.fixture
 def on_a_space(monkeypatch):
-    """Asks that gate through proxies, given the addresses that the last of them tells."""
-    monkeypatch.setenv("CNN_REQUESTS_A_SECOND", "1")
-    gate = ProxyHeadersMiddleware(RequestGuard(PlainTextResponse("done")), TRUSTED_PROXIES)
-    visitor = TestClient(gate, client=("10.16.3.80", 1))
-    return lambda told: visitor.post("/", headers={"X-Forwarded-For": told}).status_code
+    """Send a request through a Space's proxies, given X-Forwarded-For as the last one sets it."""
+    monkeypatch.setenv("CNN_RATE_LIMIT", "1")
+    monkeypatch.setattr(middleware, "SESSIONS_PER_ADDRESS", 1)
+    guard = ProxyHeadersMiddleware(RequestGuard(PlainTextResponse("done")), TRUSTED_PROXIES)
+    client = TestClient(guard, client=("10.16.3.80", 1))
+    return lambda header: client.post(JOIN, headers={"X-Forwarded-For": header}).status_code
 
 
-def test_on_a_space_each_visitor_has_a_pace_of_their_own(on_a_space):
+def test_on_a_space_each_visitor_has_a_rate_of_their_own(on_a_space):
     for number in range(5):
         assert on_a_space(f"203.0.113.{number}, 10.16.0.1") == 200
 
 
-def test_on_a_space_nobody_gets_round_the_pace_with_made_up_addresses(on_a_space):
-    told = [f"198.51.100.{number}, 203.0.113.1, 10.16.0.1" for number in range(4)]
-    assert [on_a_space(addresses) for addresses in told] == [200, 200, 429, 429]
+def test_on_a_space_made_up_addresses_do_not_evade_the_rate(on_a_space):
+    headers = [f"198.51.100.{number}, 203.0.113.1, 10.16.0.1" for number in range(4)]
+    assert [on_a_space(addresses) for addresses in headers] == [200, 200, 429, 429]
 
 
-def test_a_fault_behind_the_gate_is_a_sentence_and_keeps_its_traceback(caplog):
-    async def faulty(*_):
+def test_an_error_behind_the_middleware_is_a_sentence_and_logs_its_traceback(caplog):
+    async def failing(*_):
         raise ZeroDivisionError
 
-    answer = TestClient(RequestGuard(faulty)).get("/")
+    answer = TestClient(RequestGuard(failing)).get("/")
     assert (answer.status_code, answer.json()) == (500, {"detail": "Something went wrong here."})
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_fault_within_an_answer_is_logged_alone_and_no_second_answer_begun(caplog):
-    async def faulty(scope, receive, send):
+def test_an_error_within_a_response_is_logged_and_begins_no_second_response(caplog):
+    async def failing(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ZeroDivisionError
 
-    assert TestClient(RequestGuard(faulty)).get("/").status_code == 200
+    assert TestClient(RequestGuard(failing)).get("/").status_code == 200
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -262,8 +282,8 @@ def test_a_fault_within_an_answer_is_logged_alone_and_no_second_answer_begun(cap
 def server(tmp_path_factory):
     """The app as it is started, and the file that its log goes to."""
     path = tmp_path_factory.mktemp("server") / "log"
-    place = {"CNN_REQUESTS_A_SECOND": "10000"}
-    with path.open("w") as file, running_app(file, **place) as address:
+    environment = {"CNN_RATE_LIMIT": "10000"}
+    with path.open("w") as file, running_app(file, **environment) as address:
         yield f"{address}/", path
 
 
@@ -314,80 +334,56 @@ def test_old_files_go_and_new_ones_and_ours_stay(tmp_path):
     for name in ("theirs.png", "ours.jpg"):
         (deep / name).touch()
     (tmp_path / "link").symlink_to(ROOT)
-    cleanup.delete_expired(tmp_path, keep=set(), oldest=60)
+    cleanup.delete_expired(tmp_path, keep=set(), max_age=60)
     assert (deep / "theirs.png").exists()
-    cleanup.delete_expired(tmp_path, keep={str(deep / "ours.jpg")}, oldest=-1)
+    cleanup.delete_expired(tmp_path, keep={str(deep / "ours.jpg")}, max_age=-1)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["ours.jpg"]
     assert (ROOT / "app.py").exists()
 
 
-def test_a_sweep_that_ends_in_a_fault_is_not_the_last_one(monkeypatch, caplog):
+def test_a_full_folder_loses_its_oldest_files_first(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(bytes(100))
+    times = {path: float(path.stem) for path in tmp_path.iterdir()}
+    oldest = sorted(times, key=lambda path: path.lstat().st_ctime)[:2]
+    cleanup.delete_expired(tmp_path, keep=set(), quota=250)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert not any(path.exists() for path in oldest)
+
+
+def test_nothing_is_uploaded_to_a_full_disk(monkeypatch):
+    monkeypatch.setattr(cleanup, "MIN_FREE", 10**18)
+    answer = TestClient(RequestGuard(PlainTextResponse("done"))).post(routes.UPLOAD)
+    assert answer.status_code == 507
+    assert "disk is full" in answer.json()["detail"]
+
+
+def test_a_cleanup_that_ends_with_an_error_is_not_the_last_one(monkeypatch, caplog):
     monkeypatch.setattr(cleanup, "INTERVAL", 0)
-    seen = []
+    runs = []
 
-    async def serve_a_while():
-        swept = asyncio.Event()
+    async def serve():
+        cleaned = asyncio.Event()
 
-        def forget(now):
-            seen.append(now)
-            if len(seen) == 1:
+        async def housekeep():
+            runs.append(1)
+            if len(runs) == 1:
                 raise FileNotFoundError
-            swept.set()
+            cleaned.set()
 
-        async with cleanup.cleanup_lifespan(gr.Blocks(), forget):
-            await asyncio.wait_for(swept.wait(), 10)
+        async with cleanup.cleanup_lifespan(gr.Blocks(), housekeep):
+            await asyncio.wait_for(cleaned.wait(), 10)
 
-    with ThreadPoolExecutor() as beside:  # a browser's loop may run in this thread
-        beside.submit(asyncio.run, serve_a_while()).result()
+    with ThreadPoolExecutor() as other_thread:  # a browser's loop may run in this one
+        other_thread.submit(asyncio.run, serve()).result()
     assert "FileNotFoundError" in caplog.text
 
 
-def test_what_visitors_send_is_gone_within_the_hour():
+def test_uploads_are_deleted_within_the_hour():
     assert cleanup.MAX_AGE + cleanup.INTERVAL < 3600
 
 
-def test_the_examples_outlive_every_sweep(hosted):
+def test_the_examples_outlive_every_cleanup(hosted):
     uploads = Path(os.environ["GRADIO_TEMP_DIR"])
     before = {path for path in uploads.rglob("*") if path.suffix == ".jpg"}
     assert len(before) == 8
-
-
-def test_who_has_left_is_forgotten_and_who_is_here_is_not():
-    visits = Sessions()
-    now = datetime(2026, 1, 1)
-    for name, closed, kept, idle in (
-        ("here", False, {1: "a network"}, 3600),
-        ("just closed", True, {1: "a network"}, 60),
-        ("left", True, {1: "a network"}, 3600),
-        ("asked once", False, {}, 60),
-    ):
-        state = SimpleNamespace(is_closed=closed, state_data=kept, state_components=[])
-        visits.session_data[name] = state
-        visits.time_last_used[name] = now - timedelta(seconds=idle)
-    visits.forget(now)
-    assert list(visits.session_data) == ["here", "just closed"]
-
-
-def test_a_session_is_gradios_own_but_for_the_description_of_the_page():
-    page = app.page()
-    session, usual = Sessions.of(SimpleNamespace(), page)["somebody"], SessionState(page)
-    assert vars(session).keys() == vars(usual).keys()
-    assert session.blocks_config.blocks == usual.blocks_config.blocks
-    part, other = list(page.blocks)[0], gr.HTML(render=False)
-    for one in (session, usual):
-        one._update_value_in_config(part, "mine")
-        one._update_config(part)
-        one[part] = other
-        assert one[part] is other
-    assert not any(session.config_values.values())
-    assert page.blocks[part] is not other
-
-
-def test_gradios_own_links_hold_nothing_of_a_visit(hosted):
-    with httpx.Client(base_url=hosted, timeout=60) as visitor:
-        asked = {"data": [[[[0, 0], [1, 0], [0.3, 2]]]], "session_hash": "somebody"}
-        event = visitor.post("gradio_api/call/classify_digit", json=asked).json()["event_id"]
-        assert "complete" in visitor.get(f"gradio_api/call/classify_digit/{event}").text
-        link = visitor.get("gradio_api/deep_link", params={"session_hash": "somebody"})
-    folder = Path(os.environ["GRADIO_TEMP_DIR"]) / "deep_links" / link.json()
-    assert (folder / "state.json").read_text() == "[]"

@@ -11,7 +11,7 @@ from support.server import ROOT, process
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux counts them so")
 def test_five_hundred_events_leave_nothing_behind(tmp_path):
-    place = {"GRADIO_TEMP_DIR": str(tmp_path), "CNN_REQUESTS_A_SECOND": "10000"}
+    place = {"GRADIO_TEMP_DIR": str(tmp_path), "CNN_RATE_LIMIT": "10000"}
     with (tmp_path / "log").open("w") as log, process(log, **place) as (address, app):
         events = soak(address, app.pid, tmp_path, events=500, visitors=2)
         with ThreadPoolExecutor() as beside:  # this thread may have a browser's loop already

@@ -1,6 +1,5 @@
-"""Visitors, each with networks of their own."""
+"""Visitors' sessions, each with networks of its own."""
 
-import copy
 import gc
 from dataclasses import replace
 
@@ -8,128 +7,185 @@ import pytest
 from support.learner import RECIPE, checkpoint
 
 from cnn import UserError
+from cnn.data import datasets
 from cnn.jobs.job import TrainingJob
 from cnn.jobs.session import TrainingResult
 from cnn.models.checkpoints import BUNDLED, ModelRegistry
-from cnn.web import app
-from cnn.web.session import MAX_OWN, MAX_OWN_TOTAL, MAX_RUNS, VisitorSession
+from cnn.web import session as sessions
+from cnn.web.session import MAX_JOBS, MAX_OWN, MAX_OWN_TOTAL, SessionRegistry, VisitorSession
 
 MINE = "mine (Synthetic digits)"
 
 
 @pytest.fixture(scope="module")
-def anybody():
+def template():
     return VisitorSession(ModelRegistry(BUNDLED))
 
 
 @pytest.fixture
-def visit(anybody):
-    return copy.deepcopy(anybody)
+def session(template):
+    return template.open()
 
 
-def test_the_default_network_answers_until_another_is_chosen(visit):
-    default = visit.checkpoint("mnist")
-    assert default.card.default
-    visit.choose("mnist-three-conv")
-    assert visit.checkpoint("mnist").card.model == "three-conv"
-    assert visit.checkpoint("cifar10").card.default
+def finished_job(seed: int = 0) -> TrainingJob:
+    job = TrainingJob(replace(RECIPE, seed=seed))
+    job.result = TrainingResult(checkpoint(), None, (), None, "")
+    return job
 
 
-def test_a_choice_is_the_visitors_alone(visit, anybody):
-    another = copy.deepcopy(anybody)
-    visit.choose("mnist-three-conv")
-    assert another.chosen("mnist") == anybody.chosen("mnist") == anybody.names("mnist")[0]
+def test_the_default_network_predicts_until_another_is_chosen(session):
+    assert session.checkpoint("mnist").card.is_default
+    session.choose("mnist-three-conv")
+    assert session.checkpoint("mnist").card.model == "three-conv"
+    assert session.checkpoint("cifar10").card.is_default
 
 
-def test_all_visitors_share_the_shipped_networks(visit, anybody):
-    assert visit.checkpoint("mnist") is copy.deepcopy(anybody).checkpoint("mnist")
+def test_a_choice_is_one_visitors_alone(session, template):
+    other = template.open()
+    session.choose("mnist-three-conv")
+    assert other.chosen("mnist") == template.chosen("mnist") == template.names("mnist")[0]
 
 
-def test_ones_own_network_reads_what_has_the_same_classes(visit, anybody):
-    visit.keep(MINE, checkpoint())
-    visit.choose(MINE)
-    assert visit.checkpoint("mnist") is visit.checkpoint("synthetic") is checkpoint()
-    assert visit.names("mnist")[-1] == MINE
-    assert list(visit.all("mnist")) == visit.names("mnist")
-    assert MINE not in visit.names("cifar10")
-    assert MINE not in anybody.names("mnist")
+def test_all_sessions_share_the_bundled_networks(session, template):
+    assert session.checkpoint("mnist") is template.open().checkpoint("mnist")
 
 
-def test_what_is_discarded_leaves_the_answer_to_the_default(visit):
-    visit.keep(MINE, checkpoint())
-    visit.choose(MINE)
-    visit.discard(MINE)
-    assert visit.checkpoint("mnist").card.default
-    with pytest.raises(UserError, match="Choose: .*mnist"):
-        visit.named(MINE)
+def test_an_own_network_predicts_for_every_data_set_with_its_classes(session, template):
+    session.keep(MINE, checkpoint())
+    session.choose(MINE)
+    assert session.checkpoint("mnist") is session.checkpoint("synthetic") is checkpoint()
+    assert session.names("mnist")[-1] == MINE
+    assert list(session.all("mnist")) == session.names("mnist")
+    assert MINE not in session.names("cifar10")
+    assert MINE not in template.names("mnist")
 
 
-def test_the_oldest_of_too_many_own_networks_makes_room(visit):
+def test_after_discarding_a_network_the_default_predicts(session):
+    session.keep(MINE, checkpoint())
+    session.choose(MINE)
+    session.discard(MINE)
+    assert session.checkpoint("mnist").card.is_default
+    with pytest.raises(UserError, match="mnist"):
+        session.get(MINE)
+
+
+def test_the_oldest_of_too_many_own_networks_is_discarded(session):
     for number in range(MAX_OWN + 1):
-        visit.keep(f"mine {number}", checkpoint())
-    assert visit.names("mnist")[-MAX_OWN:] == [f"mine {n}" for n in range(1, MAX_OWN + 1)]
+        session.keep(f"mine {number}", checkpoint())
+    assert session.names("mnist")[-MAX_OWN:] == [f"mine {n}" for n in range(1, MAX_OWN + 1)]
 
 
-def test_the_oldest_of_too_many_networks_of_all_visitors_makes_room(anybody):
-    visits = [copy.deepcopy(anybody) for _ in range(MAX_OWN_TOTAL + 1)]
-    for one in visits:
-        one.keep(MINE, checkpoint())
-        one.choose(MINE)
-    assert visits[0].checkpoint("mnist").card.default
-    assert [one.chosen("mnist") for one in visits[1:]] == [MINE] * MAX_OWN_TOTAL
+def test_the_oldest_of_too_many_networks_of_all_visitors_is_discarded(template):
+    visitors = [template.open() for _ in range(MAX_OWN_TOTAL + 1)]
+    for visitor in visitors:
+        visitor.keep(MINE, checkpoint())
+        visitor.choose(MINE)
+    assert visitors[0].checkpoint("mnist").card.is_default
+    assert [visitor.chosen("mnist") for visitor in visitors[1:]] == [MINE] * MAX_OWN_TOTAL
 
 
-def test_runs_are_remembered_for_comparing_and_only_the_last_with_its_network(visit):
-    for number in range(MAX_RUNS + 1):
-        course = TrainingJob(replace(RECIPE, seed=number))
-        course.outcome = TrainingResult(checkpoint(), None, (), None, "")
-        visit.finish(course)
-    assert [course.recipe.seed for course in visit.courses] == [1, 2, 3, 4]
-    assert [bool(course.outcome.checkpoint.network) for course in visit.courses] == [0, 0, 0, 1]
-    assert visit.last() is course
-    visit.discard(course.name)
+def test_uploads_without_a_page_take_no_visitors_network(template):
+    visitor = template.open()
+    visitor.present = True
+    visitor.keep(MINE, checkpoint())
+    programs = [template.open() for _ in range(2 * MAX_OWN_TOTAL)]
+    for program in programs:
+        program.address = "198.51.100.1"
+        program.keep(MINE, checkpoint())
+    assert MINE in visitor.names("mnist")
+
+
+def test_an_address_with_many_networks_takes_none_of_another_address(template):
+    visitor, attackers = template.open(), [template.open() for _ in range(2 * MAX_OWN_TOTAL)]
+    for session in (visitor, *attackers):
+        session.present = True
+        session.address = "198.51.100.1"
+    visitor.address = "192.0.2.1"
+    for session in (visitor, *attackers):
+        session.keep(MINE, checkpoint())
+    assert MINE in visitor.names("mnist")
+
+
+def test_finished_jobs_are_kept_for_comparing_and_only_the_last_with_its_network(session):
+    for number in range(MAX_JOBS + 1):
+        job = finished_job(number)
+        session.finish(job)
+    assert [job.recipe.seed for job in session.jobs] == [1, 2, 3, 4]
+    assert [bool(job.result.checkpoint.network) for job in session.jobs] == [0, 0, 0, 1]
+    assert session.last_job() is job
+    session.discard(job.name)
     with pytest.raises(UserError, match="no network of yours"):
-        visit.last()
-    assert course.outcome.checkpoint.card.dataset == "synthetic"
+        session.last_job()
+    assert job.result.checkpoint.card.dataset == "synthetic"
 
 
-def test_no_own_network_takes_the_name_of_a_shipped_one(visit):
-    name = visit.chosen("mnist")
-    with pytest.raises(UserError, match="another"):
-        visit.keep(name, checkpoint())
-    assert visit.checkpoint("mnist").card.default
+def test_a_session_has_one_training_job_at_a_time(session):
+    first, second = TrainingJob(RECIPE), TrainingJob(RECIPE)
+    session.address = "192.0.2.1"
+    session.start(first)
+    first.running = True
+    assert (first.owner, first.address) == (session.token, "192.0.2.1")
+    with pytest.raises(UserError, match="already"):
+        session.start(second)
+    first.running = False
+    session.start(second)
+    assert session.training_job is second
 
 
-def test_a_token_leads_to_its_visit_and_any_other_to_the_default(visit, anybody):
-    another = copy.deepcopy(anybody)
-    visit.choose("mnist-three-conv")
-    assert anybody.of(visit.token) is visit
-    assert anybody.of(another.token) is another
-    for token in (None, "", "guess", 7, [], {}, visit.token[:-1]):
-        assert anybody.of(token) is anybody
+def test_a_visitor_who_leaves_cancels_their_job(session):
+    session.leave()
+    job = TrainingJob(RECIPE)
+    session.start(job)
+    session.leave()
+    assert not job.cancelled
+    job.running = True
+    session.leave()
+    assert job.cancelled
 
 
-def test_who_has_gone_leaves_nothing_behind(anybody):
-    gc.collect()
-    before = len(anybody._here.visits)
-    tokens = {copy.deepcopy(anybody).token for _ in range(1_000)}
+def test_an_upload_never_replaces_a_trained_network(session):
+    for dataset in datasets.DATASETS.values():
+        assert session.own_name(dataset.title) == f"mine ({dataset.title} 2)"
+    session.finish(finished_job())
+    trained = session.get(MINE)
+    session.keep(session.own_name("Synthetic digits"), checkpoint())
+    assert session.get(MINE) is trained
+    session.keep(session.own_name("net"), checkpoint())
+    assert session.own_name("net") == "mine (net 2)"
+
+
+def test_an_own_network_cannot_have_the_name_of_a_bundled_one(session):
+    name = session.chosen("mnist")
+    with pytest.raises(UserError, match="Choose another name"):
+        session.keep(name, checkpoint())
+    assert session.checkpoint("mnist").card.is_default
+
+
+def test_a_token_leads_to_its_session_and_any_other_to_the_template(session, template):
+    other = template.open()
+    assert template.by_token(session.token) is session
+    assert template.by_token(other.token) is other
+    for token in (None, "", "guess", 7, [], {}, session.token[:-1]):
+        assert template.by_token(token) is template
+
+
+def test_sessions_that_are_over_leave_nothing_behind():
+    registry = SessionRegistry()
+    template = VisitorSession(ModelRegistry(BUNDLED), registry)
+    tokens = {template.open().token for _ in range(1_000)}
     gc.collect()
     assert len(tokens) == 1_000
-    assert len(anybody._here.visits) == before
+    assert len(registry) == 1
 
 
-def test_a_session_gets_a_visit_of_its_own():
-    state = next(
-        block
-        for block in app.page().blocks.values()
-        if isinstance(getattr(block, "value", 0), VisitorSession)
-    )
-    first, second = copy.deepcopy(state.value), copy.deepcopy(state.value)
+def test_a_state_makes_a_session_of_its_own_each_time():
+    state = sessions.state(BUNDLED)
+    first, second = state.value(), state.value()
     assert first.token != second.token
-    assert state.value.of(first.token) is first
+    assert state.template.by_token(first.token) is first
 
 
-def test_without_networks_a_visitor_can_still_keep_one(tmp_path):
-    visit = VisitorSession(ModelRegistry(tmp_path))
-    visit.keep(MINE, checkpoint())
-    assert visit.chosen("mnist") == MINE
+def test_without_bundled_networks_a_visitor_can_keep_one(tmp_path):
+    session = VisitorSession(ModelRegistry(tmp_path))
+    session.keep(MINE, checkpoint())
+    assert session.chosen("mnist") == MINE
