@@ -145,7 +145,9 @@ class Page:
         button = next(i for i, props in parts.items() if props.get("value") == "Start")
 
         def event(*target: object) -> dict:
-            return next(f for f in config["dependencies"] if list(target) in f["targets"])
+            return next(
+                f for f in config["dependencies"] if list(target) in f["targets"] and f["inputs"]
+            )
 
         start, settle = event(button, "click"), event(pad, "stroke_end")
         choices = [parts[i].get("value") for i in start["inputs"]]
