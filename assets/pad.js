@@ -339,7 +339,7 @@ function key(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", key);
   const elsewhere = pad.offsetParent === null || event.target.closest("input, textarea, select");
   const control = event.ctrlKey || event.metaKey;
-  if (elsewhere || event.altKey || pointer !== null) return;
+  if (elsewhere || event.altKey || pointer !== null || document.querySelector(":popover-open")) return;
   if (control && event.key.toLowerCase() === "z") undo();
   else if (!control && event.key === "Escape") clear();
   else if (!control && event.key in props.examples) pick(event.key);

@@ -66,7 +66,7 @@ def test_the_endpoint_classifies_a_photograph(client, photograph):
 
 
 def test_a_file_that_is_no_picture_is_told_in_words(client, tmp_path):
-    (tmp_path / "notes.png").write_text("not a picture")
+    (tmp_path / "notes.png").write_text("not an image")
     with pytest.raises(AppError, match="notes.png"):
         client.predict(handle_file(tmp_path / "notes.png"), api_name="/classify_photo")
 
@@ -154,7 +154,7 @@ def test_the_pad_gets_bars_pixels_and_words(pad):
 
 @pytest.mark.parametrize("drawing", [None, 7, "7", [7], [["7"]], [[[1]]], [[[1, 2]]] * 1000])
 def test_the_pad_answers_nonsense_with_a_sentence(pad, drawing):
-    assert pad(drawing)["fault"].endswith(".")
+    assert pad(drawing)["error"].endswith(".")
 
 
 @pytest.fixture

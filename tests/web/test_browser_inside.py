@@ -74,7 +74,7 @@ def test_another_network_changes_every_view(inside):
     page = inside()
     page.locator(".chooser:visible input").click()
     page.get_by_role("option", name="mnist-three-conv", exact=True).click()
-    page.get_by_text("Architecture").click()
+    page.locator("#architecture-section button").first.click()
     expect(current(page, "#architecture")).to_contain_text("dense_relu")
     names = current(page, "#network").locator(".layer-head button[data-layer]")
     expect(names.last).not_to_have_text("norm1")
@@ -99,6 +99,7 @@ def test_pressing_a_layer_shows_all_its_maps_and_a_map_is_computed(inside):
     expect(page.locator(".maps button")).to_have_count(64)
     page.locator(".maps button[data-map='5']").click()
     expect(page.locator(".maps button[aria-pressed=true]")).to_have_attribute("data-map", "5")
+    page.locator("#activation").scroll_into_view_if_needed()
     expect(page.locator("#activation figcaption").last).to_contain_text("map 5")
 
 
