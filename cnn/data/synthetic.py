@@ -286,7 +286,7 @@ def perturb(template: Glyph, generator: np.random.Generator) -> list[np.ndarray]
 
 
 def synthetic_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of digits that nobody wrote: images uint8 (N, 28, 28), labels int64 (N,).
+    """Generate handwritten digits: images uint8 (N, 28, 28), labels int64 (N,).
 
     As many of each digit as of any other, in random order, with pens of many widths, ways of
     writing from all over the world, and MNIST's placing and grey edges. The same seed gives the

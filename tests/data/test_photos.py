@@ -60,7 +60,7 @@ def test_the_ending_of_the_name_does_not_matter(tmp_path):
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", TURNS)
-def test_a_photo_from_a_turned_camera_stands_upright(tmp_path, orientation, ending):
+def test_a_photo_from_a_turned_camera_is_upright(tmp_path, orientation, ending):
     exif = Image.Exif()
     exif[0x0112] = orientation
     scene().save(tmp_path / f"a.{ending}", exif=exif, quality=95)
@@ -73,7 +73,7 @@ def test_a_photo_from_a_turned_camera_stands_upright(tmp_path, orientation, endi
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
-def test_a_broken_note_on_the_camera_s_turn_spoils_no_photo(tmp_path, ending):
+def test_a_broken_orientation_tag_is_ignored(tmp_path, ending):
     scene().save(tmp_path / f"a.{ending}", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     scene().save(tmp_path / f"b.{ending}", exif=b"Exif\0\0junk and more")
     with warnings.catch_warnings():
@@ -83,7 +83,7 @@ def test_a_broken_note_on_the_camera_s_turn_spoils_no_photo(tmp_path, ending):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_is_white(tmp_path, mode):
+def test_transparent_pixels_are_white(tmp_path, mode):
     picture = scene().convert("RGBA")
     picture.putalpha(Image.new("L", picture.size, 0))
     picture = picture.quantize(8) if mode == "P" else picture.convert(mode)
@@ -93,7 +93,7 @@ def test_what_is_transparent_is_white(tmp_path, mode):
     assert photo.info["notes"] == ("laid on white",)
 
 
-def test_half_transparent_is_half_white(tmp_path):
+def test_half_transparent_pixels_are_half_white(tmp_path):
     Image.new("RGBA", (8, 8), (0, 0, 0, 128)).save(tmp_path / "a.png")
     assert pixels(open_photo(tmp_path / "a.png")) == pytest.approx(127, abs=1)
 
@@ -118,7 +118,7 @@ def test_floating_point_greys_are_scaled(tmp_path, white):
 
 
 @pytest.mark.parametrize("ending", ["jpg", "tif"])
-def test_printer_s_colours_are_understood(tmp_path, ending):
+def test_cmyk_is_read(tmp_path, ending):
     scene().convert("CMYK").save(tmp_path / f"a.{ending}")
     assert pixels(open_photo(tmp_path / f"a.{ending}"))[45, 20] == pytest.approx(
         [0, 0, 250], abs=25
@@ -131,7 +131,7 @@ def test_black_and_white_without_grey_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])
-def test_of_an_animation_the_first_frame_counts(tmp_path, ending):
+def test_the_first_frame_of_an_animation_is_read(tmp_path, ending):
     red, blue = (Image.new("RGB", (30, 20), colour) for colour in ("red", "blue"))
     red.save(tmp_path / f"a.{ending}", save_all=True, append_images=[blue])
     photo = open_photo(tmp_path / f"a.{ending}")
@@ -139,7 +139,7 @@ def test_of_an_animation_the_first_frame_counts(tmp_path, ending):
     assert photo.info["notes"] == ("its first frame",)
 
 
-def test_a_palette_gif_keeps_its_colours(tmp_path):
+def test_a_palette_gif_keeps_its_colors(tmp_path):
     scene().quantize(4).save(tmp_path / "a.gif")
     assert pixels(open_photo(tmp_path / "a.gif"))[45, 70] == pytest.approx([250, 250, 0])
 
@@ -169,7 +169,7 @@ def test_a_panorama_is_read_unless_it_is_progressive(tmp_path):
         open_photo(tmp_path / "b.jpg")
 
 
-def test_a_broken_color_profile_spoils_no_photo(tmp_path):
+def test_a_broken_color_profile_is_ignored(tmp_path):
     scene().save(tmp_path / "a.png", icc_profile=b"broken" * 40)
     assert (pixels(open_photo(tmp_path / "a.png")) == pixels(scene())).all()
 
@@ -246,7 +246,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_read_is_refused_with_its_name_and_never_its_folder(tmp_path, name):
+def test_an_unreadable_file_is_an_error_that_names_it_without_its_folder(tmp_path, name):
     content, reason = REFUSED[name]
     (tmp_path / name).write_bytes(content)
     with warnings.catch_warnings():
@@ -278,7 +278,7 @@ def test_a_folder_and_a_missing_file_are_named_as_such(tmp_path):
         open_photo("nul\0.jpg")
 
 
-def test_a_file_s_name_brings_no_line_breaks_into_a_message(tmp_path):
+def test_line_breaks_in_a_file_name_do_not_reach_a_message(tmp_path):
     with pytest.raises(UserError, match="“goneWARNING all is well.jpg”"):
         open_photo(tmp_path / "gone\nWARNING all is well\x1b.jpg")
 
@@ -292,7 +292,7 @@ def test_a_photo_in_another_format_is_refused_even_where_pillow_reads_it(tmp_pat
 # Squares
 
 
-def test_a_picture_of_the_right_size_passes_bit_for_bit(tmp_path):
+def test_an_image_of_the_right_size_passes_bit_for_bit(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     views = views_from_photo(open_photo(tmp_path / "a.png"), CIFAR10)
@@ -317,11 +317,11 @@ def test_reducing_averages_and_does_not_pick():
     assert square_from_photo(photo, CIFAR10) == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_photo_fits_a_data_set_of_grey_pictures_too():
+def test_a_photo_fits_a_grey_data_set_too():
     assert square_from_photo(scene(), MNIST).shape == (1, 1, 28, 28)
 
 
-def test_what_was_done_to_a_photo_is_told_in_a_sentence(tmp_path):
+def test_a_sentence_describes_what_was_done_to_a_photo(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     scene().save(tmp_path / "a.png", exif=exif)

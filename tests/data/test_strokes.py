@@ -26,7 +26,7 @@ def fastest(drawing, times=20):
     return min(seconds)
 
 
-def test_ink_is_a_picture_of_mnists_shape():
+def test_strokes_become_an_image_of_mnists_shape():
     picture = rasterize([RING])
     assert picture.shape == (28, 28)
     assert picture.dtype == np.float32
@@ -35,7 +35,7 @@ def test_ink_is_a_picture_of_mnists_shape():
 
 
 @pytest.mark.parametrize("drawing", [[], [[]], [[], []]])
-def test_nothing_drawn_gives_bare_paper(drawing):
+def test_a_blank_drawing_gives_zeros(drawing):
     assert not rasterize(drawing).any()
 
 
@@ -43,7 +43,7 @@ def test_nothing_drawn_gives_bare_paper(drawing):
 @pytest.mark.parametrize(
     ("scale", "shift"), [(1e-3, (0, 0)), (0.37, (5, 8)), (4, (-900, 70)), (1000, (1e4, -1e5))]
 )
-def test_where_and_how_large_it_is_drawn_does_not_matter(drawing, scale, shift):
+def test_position_and_size_of_a_drawing_do_not_matter(drawing, scale, shift):
     moved = [np.asarray(stroke) * scale + shift for stroke in drawing]
     np.testing.assert_allclose(rasterize(moved), rasterize(drawing), atol=1e-5)
 
@@ -91,7 +91,7 @@ def test_a_dot_is_a_round_blot_as_wide_as_the_pen(drawing):
     np.testing.assert_allclose(picture, picture.T)
 
 
-def test_a_level_stroke_is_as_wide_as_the_pen():
+def test_a_horizontal_stroke_is_as_wide_as_the_pen():
     picture = rasterize([[(0, 0), (100, 0)]], width=2.4)
     assert picture[:, 12:16].sum(0) == pytest.approx(2.4, abs=0.01)
     assert inked_box(picture)[0] == BOX
@@ -114,7 +114,7 @@ def test_the_order_and_direction_of_strokes_do_not_matter():
     np.testing.assert_allclose(rasterize(backwards), rasterize(SEVEN), atol=1e-5)
 
 
-def test_a_slip_of_the_pen_beside_the_digit_is_left_out():
+def test_a_speck_beside_the_digit_is_left_out():
     slip = [(200, 200), (201, 201)]
     np.testing.assert_array_equal(rasterize([*SEVEN, slip, [(-90, 300)]]), rasterize(SEVEN))
 
@@ -129,15 +129,8 @@ def test_a_wider_pen_leaves_more_ink():
     assert amounts == sorted(amounts)
 
 
-def test_a_digit_takes_half_a_millisecond_and_a_long_scribble_five():
-    scribble = np.random.default_rng(0).random((5000, 2))
-    slack = 3  # for a busy machine
-    assert fastest([RING]) < 0.5e-3 * slack
-    assert fastest([scribble]) < 5e-3 * slack
-
-
 @pytest.mark.parametrize("digit", range(10))
-def test_a_drawing_looks_the_same_after_it_went_through_a_link(digit):
+def test_a_drawing_looks_the_same_after_encoding_and_decoding(digit):
     drawn = synthetic.example(digit)
     text = encode(drawn)
     assert len(text) < 1_200 and text.replace("-", "").isalnum()
@@ -145,20 +138,20 @@ def test_a_drawing_looks_the_same_after_it_went_through_a_link(digit):
     assert len(decode(text)) == len(drawn)
 
 
-def test_a_very_long_drawing_still_fits_a_link():
+def test_a_very_long_drawing_is_encoded_within_the_limit():
     scribble = np.random.default_rng(0).random((50, 1000, 2)).tolist()
     assert len(encode(scribble)) < MAX_ENCODED_LENGTH
     assert len(decode(encode(scribble))) == 50
 
 
 @pytest.mark.parametrize("drawing", [[], [[]]])
-def test_nothing_drawn_is_no_letter(drawing):
+def test_a_blank_drawing_is_encoded_as_no_text(drawing):
     assert encode(drawing) == ""
 
 
 @pytest.mark.parametrize(
     "text", ["", "-", "abc", "ABCD", "abcd-", "abcd--abcd", "äbcd", "0" * 8000]
 )
-def test_letters_that_are_no_drawing_are_refused_in_words(text):
+def test_text_that_is_not_a_drawing_is_an_error(text):
     with pytest.raises(UserError, match="not whole"):
         decode(text)

@@ -53,13 +53,13 @@ def test_the_calibration_error_of_a_case_made_by_hand():
     assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(0.4, abs=1e-6)
 
 
-def test_too_much_and_too_little_confidence_in_one_step_cancel():
+def test_too_much_and_too_little_confidence_in_one_bin_cancel():
     probabilities = torch.tensor([[0.75, 0.25]] * 4)
     labels = torch.tensor([0, 0, 0, 1])
     assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(0, abs=1e-6)
 
 
-def test_being_sure_and_right_is_perfectly_calibrated_and_sure_and_wrong_not_at_all():
+def test_confident_and_correct_is_calibrated_and_confident_and_wrong_is_not():
     probabilities = _certain([0, 1, 2]).softmax(1)
     assert metrics.expected_calibration_error(probabilities, torch.tensor([0, 1, 2])) == 0
     assert metrics.expected_calibration_error(probabilities, torch.tensor([1, 2, 0])) == 1
@@ -75,7 +75,7 @@ def test_the_temperature_recovers_a_known_scaling(scaling):
     assert found == pytest.approx(scaling, rel=0.06)
 
 
-def test_a_temperature_is_found_where_every_answer_is_right():
+def test_the_temperature_stays_in_its_range_if_every_prediction_is_correct():
     assert 0.1 <= metrics.fit_temperature(_certain([0, 1, 2]), torch.tensor([0, 1, 2])) <= 10
 
 
@@ -112,7 +112,7 @@ def test_tta_averages_the_logits_of_the_views():
     assert averaged.shape == mirrored.shape
 
 
-def test_bytes_and_shares_of_the_same_picture_are_answered_alike():
+def test_uint8_and_float_images_have_the_same_logits():
     torch.manual_seed(0)
     network = architectures.build("two-conv", MNIST)
     images = torch.randint(0, 256, (4, 1, 28, 28)).byte()
@@ -122,7 +122,7 @@ def test_bytes_and_shares_of_the_same_picture_are_answered_alike():
     assert torch.equal(images, before)
 
 
-def test_more_pictures_than_a_batch_are_answered_in_their_order():
+def test_more_images_than_a_batch_keep_their_order():
     torch.manual_seed(0)
     network = architectures.build("two-conv", MNIST)
     images = torch.randint(0, 256, (inference.BATCH + 3, 1, 28, 28)).byte()
@@ -132,7 +132,7 @@ def test_more_pictures_than_a_batch_are_answered_in_their_order():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_asking_a_network_leaves_no_unit_out_and_leaves_its_mode(training):
+def test_logits_use_no_dropout_and_leave_the_networks_mode(training):
     torch.manual_seed(0)
     network = architectures.build("two-conv-dropout", MNIST).train(training)
     images = torch.rand(2, 1, 28, 28)
@@ -159,14 +159,14 @@ def test_large_logits_have_a_high_energy_score():
     assert ood == pytest.approx(math.log(math.e + 1))
 
 
-def test_pictures_become_shares_with_their_colours_last_in_memory():
+def test_images_become_floats_with_channels_last_in_memory():
     images = torch.tensor([0, 51, 255]).byte().view(3, 1, 1, 1).expand(3, 3, 4, 4)
     shares = inference.to_float(images, CPU)
     assert shares.is_contiguous(memory_format=torch.channels_last)
     assert shares[:, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 1])
 
 
-def test_a_score_is_worth_what_counting_all_pairs_says():
+def test_auroc_equals_the_count_of_all_pairs():
     generator = torch.Generator().manual_seed(0)
     in_dist = torch.randint(2, 8, (40,), generator=generator).float()
     ood = torch.randint(0, 6, (30,), generator=generator).float()
@@ -175,7 +175,7 @@ def test_a_score_is_worth_what_counting_all_pairs_says():
     assert metrics.auroc(in_dist, ood) == pytest.approx(counted)
 
 
-def test_scores_that_never_mix_are_worth_one_and_equal_ones_a_half():
+def test_auroc_is_one_for_separate_and_a_half_for_equal_scores():
     assert metrics.auroc(torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0, 2.5])) == 1
     assert metrics.auroc(torch.tensor([1.0, 2.0]), torch.tensor([3.0])) == 0
     assert metrics.auroc(torch.ones(5), torch.ones(3)) == 0.5

@@ -1,4 +1,4 @@
-"""Every network for every data set, and the tutorials' five counted by hand."""
+"""Every network for every data set; the parameters of the tutorials' five are counted by hand."""
 
 import inspect
 
@@ -20,7 +20,7 @@ def _network(name, dataset) -> nn.Sequential:
     return architectures.build(name, dataset).eval()
 
 
-def _pictures(dataset, count: int = 3) -> torch.Tensor:
+def _images(dataset, count: int = 3) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     shape = (count, dataset.channels, dataset.size, dataset.size)
     return torch.rand(shape, generator=generator)
@@ -28,8 +28,8 @@ def _pictures(dataset, count: int = 3) -> torch.Tensor:
 
 @every_network
 @every_name
-def test_a_network_answers_with_a_finite_number_for_each_class(name, dataset):
-    logits = _network(name, dataset)(_pictures(dataset))
+def test_every_network_returns_a_finite_logit_per_class(name, dataset):
+    logits = _network(name, dataset)(_images(dataset))
     assert logits.shape == (3, len(dataset.classes))
     assert logits.dtype == torch.float32
     assert logits.isfinite().all()
@@ -37,96 +37,96 @@ def test_a_network_answers_with_a_finite_number_for_each_class(name, dataset):
 
 @every_network
 @every_name
-def test_bare_and_full_pictures_are_answered_too(name, dataset):
-    network, pictures = _network(name, dataset), _pictures(dataset)
+def test_black_and_white_images_have_finite_logits(name, dataset):
+    network, images = _network(name, dataset), _images(dataset)
     for value in (0.0, 1.0):
-        assert network(torch.full_like(pictures, value)).isfinite().all()
+        assert network(torch.full_like(images, value)).isfinite().all()
 
 
 @every_network
 @every_name
-def test_the_answer_to_a_picture_does_not_depend_on_its_company(name, dataset):
-    network, pictures = _network(name, dataset), _pictures(dataset)
-    alone = torch.cat([network(picture.unsqueeze(0)) for picture in pictures])
-    assert torch.allclose(network(pictures), alone, atol=1e-4)
+def test_the_logits_of_an_image_do_not_depend_on_its_batch(name, dataset):
+    network, images = _network(name, dataset), _images(dataset)
+    alone = torch.cat([network(picture.unsqueeze(0)) for picture in images])
+    assert torch.allclose(network(images), alone, atol=1e-4)
 
 
 @every_network
 @every_name
-def test_different_pictures_get_different_answers(name, dataset):
-    answers = _network(name, dataset)(_pictures(dataset))
-    assert not torch.allclose(answers[0], answers[1], atol=1e-6)
+def test_different_images_have_different_logits(name, dataset):
+    logits = _network(name, dataset)(_images(dataset))
+    assert not torch.allclose(logits[0], logits[1], atol=1e-6)
 
 
 @every_network
 @every_name
-def test_its_named_stages_in_a_row_are_the_whole_network(name, dataset):
-    network, pictures = _network(name, dataset), _pictures(dataset)
+def test_the_named_layers_in_order_are_the_whole_network(name, dataset):
+    network, images = _network(name, dataset), _images(dataset)
     assert isinstance(network, nn.Sequential)
     stages = dict(network.named_children())
     assert all(stage.isidentifier() for stage in stages)
-    answer = pictures
+    answer = images
     for stage in stages.values():
         answer = stage(answer)
-    assert torch.equal(answer, network(pictures))
+    assert torch.equal(answer, network(images))
 
 
 @every_network
 @every_name
-def test_pictures_are_left_as_they_were_given(name, dataset):
-    pictures = _pictures(dataset)
-    before = pictures.clone()
-    _network(name, dataset)(pictures)
-    assert torch.equal(pictures, before)
+def test_inputs_are_not_changed(name, dataset):
+    images = _images(dataset)
+    before = images.clone()
+    _network(name, dataset)(images)
+    assert torch.equal(images, before)
 
 
 @every_network
 @every_name
-def test_memory_order_changes_no_answer(name, dataset):
-    network, pictures = _network(name, dataset), _pictures(dataset)
-    columns = pictures.contiguous(memory_format=torch.channels_last)
-    assert torch.allclose(network(pictures), network(columns), atol=1e-4)
+def test_the_memory_format_does_not_change_the_logits(name, dataset):
+    network, images = _network(name, dataset), _images(dataset)
+    columns = images.contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(network(images), network(columns), atol=1e-4)
 
 
 @every_network
 @every_name
-def test_every_weight_that_is_to_be_learnt_is_reached_by_the_loss(name, dataset):
+def test_every_trainable_weight_gets_a_gradient(name, dataset):
     network = _network(name, dataset)
-    network(_pictures(dataset)).square().sum().backward()
+    network(_images(dataset)).square().sum().backward()
     for weight, parameter in network.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None and parameter.grad.isfinite().all(), weight
 
 
 @every_name
-def test_weights_are_drawn_from_the_seed(name):
+def test_weights_depend_on_the_seed(name):
     first, again = (_network(name, MNIST).state_dict() for _ in range(2))
     assert all(torch.equal(first[key], again[key]) for key in first)
 
 
 @every_name
-def test_units_left_out_can_be_chosen_and_are_left_out_only_while_learning(name):
+def test_dropout_can_be_chosen_and_acts_only_in_training(name):
     torch.manual_seed(0)
     network = architectures.build(name, MNIST, dropout=0.7)
     shares = [module.p for module in network.modules() if isinstance(module, nn.Dropout)]
     assert shares and all(share == 0.7 for share in shares)
-    pictures = _pictures(MNIST)
+    images = _images(MNIST)
     network.eval()
-    assert torch.equal(network(pictures), network(pictures))
+    assert torch.equal(network(images), network(images))
 
 
 @every_name
-def test_a_network_says_what_it_is_after(name):
+def test_every_network_is_documented(name):
     assert inspect.getdoc(MODELS[name])
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, 2.0, float("nan")])
-def test_a_dropout_that_is_no_share_says_which_are(dropout):
+def test_an_impossible_dropout_rate_is_an_error(dropout):
     with pytest.raises(UserError, match="Choose from 0"):
         architectures.build("two-conv", MNIST, dropout)
 
 
-def test_a_name_that_no_network_has_is_answered_with_those_there_are():
+def test_an_unknown_network_is_an_error_that_lists_the_others():
     with pytest.raises(UserError, match="'alexnet'") as caught:
         architectures.build("alexnet", MNIST)
     assert all(name in str(caught.value) for name in MODELS)
@@ -170,11 +170,11 @@ COUNTED = [
 
 
 @pytest.mark.parametrize(("name", "dataset", "counted"), COUNTED)
-def test_the_tutorials_networks_have_as_many_numbers_as_counted_by_hand(name, dataset, counted):
+def test_the_networks_of_tutorials_have_the_parameters_counted_by_hand(name, dataset, counted):
     assert architectures.count_parameters(_network(name, dataset)) == counted
 
 
-def test_frozen_numbers_are_counted_too():
+def test_frozen_parameters_are_counted_too():
     network = _network("two-conv", MNIST)
     whole = architectures.count_parameters(network)
     network.requires_grad_(False)
@@ -189,14 +189,14 @@ def test_normalizing_brings_the_mean_to_zero_and_one_deviation_to_one():
     assert torch.allclose(normalize(above), torch.ones(1, 3, 2, 2))
 
 
-def test_the_numbers_that_normalize_travel_with_the_weights_and_are_not_learnt():
+def test_mean_and_deviation_are_saved_with_the_weights_and_not_trained():
     normalize = layers.Normalize(MNIST.mean, MNIST.std)
     assert set(normalize.state_dict()) == {"mean", "std"}
     assert not list(normalize.parameters())
 
 
-def test_a_digit_becomes_a_colour_picture_of_32_pixels():
-    digit = _pictures(MNIST)
+def test_a_digit_becomes_a_color_image_of_32_pixels():
+    digit = _images(MNIST)
     colour = layers.ToColor32()(digit)
     assert colour.shape == (3, 3, 32, 32)
     assert torch.equal(colour[:, 0], colour[:, 2])
@@ -204,5 +204,5 @@ def test_a_digit_becomes_a_colour_picture_of_32_pixels():
 
 
 def test_a_photo_of_32_pixels_passes_bit_for_bit():
-    photo = _pictures(CIFAR10)
+    photo = _images(CIFAR10)
     assert torch.equal(layers.ToColor32()(photo), photo)

@@ -126,7 +126,7 @@ def test_a_pickle_is_never_opened(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_folder_is_no_checkpoint(tmp_path):
+def test_a_folder_is_not_a_checkpoint(tmp_path):
     assert tmp_path.name in _fault(tmp_path)
 
 

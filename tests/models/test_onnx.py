@@ -51,7 +51,9 @@ def test_onnx_gives_the_same_logits_for_batches_of_any_size(recipe, tmp_path):
 def test_an_export_with_other_logits_is_an_error(tmp_path, monkeypatch):
     _require_onnx()
     monkeypatch.setattr(onnx, "_onnx", lambda *_, whole=onnx._onnx: whole(other, images))
-    one, other = (_checkpoint(Recipe(dataset="synthetic", model="tiny-cnn", seed=n)) for n in (0, 1))
+    one, other = (
+        _checkpoint(Recipe(dataset="synthetic", model="tiny-cnn", seed=n)) for n in (0, 1)
+    )
     images = torch.rand(8, 1, 28, 28)
     with pytest.raises(UserError, match="differ in ONNX"):
         onnx.to_onnx(one, tmp_path / "one.onnx")
