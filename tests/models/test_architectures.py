@@ -63,12 +63,12 @@ def test_different_images_have_different_logits(name, dataset):
 def test_the_named_layers_in_order_are_the_whole_network(name, dataset):
     network, images = _network(name, dataset), _images(dataset)
     assert isinstance(network, nn.Sequential)
-    stages = dict(network.named_children())
-    assert all(stage.isidentifier() for stage in stages)
-    answer = images
-    for stage in stages.values():
-        answer = stage(answer)
-    assert torch.equal(answer, network(images))
+    layers = dict(network.named_children())
+    assert all(name.isidentifier() for name in layers)
+    output = images
+    for layer in layers.values():
+        output = layer(output)
+    assert torch.equal(output, network(images))
 
 
 @every_network
