@@ -37,7 +37,7 @@ GROUPS = {
             "norm_bias_lr_scale",
             "max_grad_norm",
         ),
-        *("ema_decay", "patience", "keep", "seed"),
+        *("ema_decay", "init_fraction", "patience", "keep", "seed"),
     ),
     "loss": ("label_smoothing", "teacher", "outliers", "outlier_weight"),
 }

@@ -135,7 +135,7 @@ def _load_source(name: str, dataset: Dataset) -> Outliers:
     if pen_strokes.is_known(name):
         strokes = pen_strokes.without_digit_like(pen_strokes.load(name))
         train, held_out = pen_strokes.split(strokes)
-        images = Outliers(pen_strokes.rasterize(train), pen_strokes.rasterize(held_out, copies=1))
+        images = Outliers(pen_strokes.rasterize_varied(train), pen_strokes.rasterize(held_out))
         _check_shape(name, images.train, dataset)
         return images
     images = outlier_images(name, dataset)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cnn import UserError
 from cnn.data import datasets, synthetic, unipen
+from cnn.data import strokes as pen
 
 COPIES = 2  # of each drawing, with another pen and another hand
 HELD_OUT = 0.1  # of a set without contributors, at its end: whole labels where it is sorted
@@ -131,7 +132,15 @@ def without_digit_like(strokes: PenStrokes) -> PenStrokes:
     return strokes.select([label not in known for label in strokes.labels])
 
 
-def rasterize(strokes: PenStrokes, copies: int = COPIES, seed: int = 0) -> Tensor:
+def rasterize(strokes: PenStrokes) -> Tensor:
+    """Draw each drawing once, with the pen of the page's pad: uint8 (N, 1, 28, 28)."""
+    images = np.zeros((len(strokes.drawings), 1, 28, 28), np.uint8)
+    for image, drawing in zip(images, strokes.drawings, strict=True):
+        image[0] = (255 * pen.rasterize(drawing)).round()
+    return torch.from_numpy(images)
+
+
+def rasterize_varied(strokes: PenStrokes, copies: int = COPIES, seed: int = 0) -> Tensor:
     """Draw each drawing `copies` times, one after another: uint8 (copies * N, 1, 28, 28).
 
     Each copy has another pen, slant, rotation and tremor; the same seed gives the same images.
@@ -162,7 +171,8 @@ def _vary(drawing: list[np.ndarray], generator: np.random.Generator) -> list[np.
 def digits(name: str) -> tuple[datasets.Split, datasets.Split]:
     """Draw the digits of a set of pen strokes: images to train with, and held-out ones.
 
-    The held-out digits are drawn once each. A set without digits is a `UserError`.
+    Those to train with are drawn by several pens, the held-out ones once each as on the page. A
+    set without digits is a `UserError`.
     """
     strokes = load(name)
     strokes = strokes.select([label in DIGITS for label in strokes.labels])
@@ -171,9 +181,10 @@ def digits(name: str) -> tuple[datasets.Split, datasets.Split]:
             f"The pen strokes {name!r} hold no digits. Choose a set with labels 0 to 9."
         )
     train, held_out = split(strokes)
-    return _split(train, COPIES), _split(held_out, 1)
+    images = rasterize_varied(train)
+    labels = _labels(train).repeat_interleave(COPIES)
+    return datasets.Split(images, labels), datasets.Split(rasterize(held_out), _labels(held_out))
 
 
-def _split(strokes: PenStrokes, copies: int) -> datasets.Split:
-    labels = torch.tensor([int(label) for label in strokes.labels], dtype=torch.long)
-    return datasets.Split(rasterize(strokes, copies), labels.repeat_interleave(copies))
+def _labels(strokes: PenStrokes) -> Tensor:
+    return torch.tensor([int(label) for label in strokes.labels], dtype=torch.long)

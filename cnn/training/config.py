@@ -89,6 +89,9 @@ class Recipe:
     keep: str | None = _field(
         None, "weights to keep; none for the best with patience, else the last", choices=KEEP
     )
+    init_fraction: float = _field(
+        0.0, "fraction of the initial weights in the final ones, in fine-tuning", range=(0, 1)
+    )
     validation_size: int | None = _field(
         None, "training images held out; none for a tenth, at most 5,000", range=(1, 1_000_000)
     )
@@ -191,7 +194,8 @@ def for_finetuning(recipe: Recipe) -> Recipe:
     """Adapt a recipe to training that goes on from finished weights.
 
     The learning rate is a fifth, its schedule starts again, and the seed is the next one. The
-    teacher, the strokes and the outliers are dropped, as their files may be missing.
+    teacher, the strokes and the outliers are dropped, as their files may be missing, and the
+    final weights are not averaged with the initial ones.
     """
     return replace(
         recipe,
@@ -200,6 +204,7 @@ def for_finetuning(recipe: Recipe) -> Recipe:
         teacher=None,
         strokes=(),
         outliers=(),
+        init_fraction=0.0,
     )
 
 

@@ -3,6 +3,7 @@
 import copy
 import datetime
 import platform
+import re
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -29,17 +30,19 @@ def finalize(
 ) -> Checkpoint:
     """Evaluate what was learned, on the test images once, and write the model card.
 
-    The weights are the last or the best ones, as the recipe says, rounded as a checkpoint file
-    keeps them. Where the run started from another
-    checkpoint, its epochs, seconds and command come first. The last two arguments are for the
-    card: the accuracy stated by the network's author, and whether the network is its data set's
-    default.
+    The weights are the last or the best ones, as the recipe says, averaged with the initial ones
+    where it says so, and rounded as a checkpoint file keeps them. Where the run started from
+    another checkpoint, its epochs, seconds and command come first. The last two arguments are for
+    the card: the accuracy stated by the network's author, and whether the network is its data
+    set's default.
     """
     network = copy.deepcopy(run.eval_model).eval().requires_grad_(False)
     kept = run.best_epoch.progress if run.best_epoch else run.progress
     if run.best_epoch:
         network.load_state_dict(run.best_epoch.weights)
     recipe, dataset = run.recipe, datasets.get_dataset(run.recipe.dataset)
+    if run.init_weights:
+        average_weights(network, run.init_weights, recipe.init_fraction)
     checkpoints.round_to_half(network)
     validation = run.splits.validation
     figures, predictions = evaluate_for_card(network, dataset, validation, run.splits.test)
@@ -75,6 +78,19 @@ def finalize(
     return Checkpoint(network.cpu(), card, predictions)
 
 
+@torch.no_grad()
+def average_weights(network: nn.Module, others: dict[str, torch.Tensor], fraction: float) -> None:
+    """Move a network's weights and batch statistics towards others by a fraction, in place.
+
+    Fine-tuned weights averaged with the initial ones keep the initial accuracy on the first data
+    and most of what was learned: M. Wortsman and others, "Robust fine-tuning of zero-shot models"
+    (2022).
+    """
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(others[name].to(tensor), fraction)
+
+
 def _history(run: TrainState, network: nn.Module, validation: Split) -> list[dict[str, float]]:
     """List a row per epoch, with those of the checkpoint started from and a last, partial one."""
     rows = list(run.history)
@@ -102,8 +118,10 @@ def _command(run: TrainState, reference_accuracy: float | None, make_default: bo
     words += ["--output", f"{_file_name(run.recipe)}.safetensors"]
     if not run.init_card:
         return shlex.join(words)
-    init = f"{run.init_card.dataset}-{run.init_card.model}.safetensors"
-    return f"{run.init_card.command} && {shlex.join([*words, '--init-from', init])}"
+    parts = run.init_card.command.split(" && ")
+    init = f"{_file_name(run.recipe)}-{len(parts)}.safetensors"
+    parts[-1] = re.sub(r"--output \S+", f"--output {init}", parts[-1])
+    return " && ".join([*parts, shlex.join([*words, "--init-from", init])])
 
 
 def _file_name(recipe: Recipe) -> str:

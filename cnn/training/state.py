@@ -69,7 +69,8 @@ class TrainState:
     batch: all of it, unless `distributed.shard` changes them. `history` holds a row per epoch,
     `progress` the last report. `best` has the lowest training loss, to fall back to after a
     divergence; `best_epoch` has the lowest validation loss, where the recipe keeps the best.
-    `init_card` is the card of the checkpoint that the run started from, if any. `teacher` is the
+    `init_card` and `init_weights` are those of the checkpoint that the run started from, if any;
+    the weights only where the recipe averages with them. `teacher` is the
     network to distil, `outliers` are uint8 (N, C, H, W).
     """
 
@@ -92,6 +93,7 @@ class TrainState:
     best: BestWeights | None = None
     best_epoch: BestWeights | None = None
     init_card: ModelCard | None = None
+    init_weights: dict[str, Tensor] | None = None
     teacher: nn.Sequential | None = None
     outliers: Tensor | None = None
 
@@ -157,6 +159,11 @@ def start(
     torch.manual_seed(recipe.seed)
     network = architectures.build(recipe.model, dataset, recipe.dropout)
     network.to(device, memory_format=torch.channels_last)
+    if recipe.init_fraction and not init:
+        raise UserError(
+            "There are no initial weights to average with. Name a checkpoint to start from, or "
+            "leave init_fraction at 0."
+        )
     if init:
         _load_weights(network, init, recipe)
     else:
@@ -178,6 +185,7 @@ def start(
         batch_size=recipe.batch_size,
         seconds=seconds,
         init_card=init and init.card,
+        init_weights=init.network.state_dict() if init and recipe.init_fraction else None,
         teacher=_load_teacher(recipe, device) if recipe.teacher else None,
         outliers=outliers.load(recipe.outliers, dataset).train if recipe.outliers else None,
     )

@@ -7,6 +7,7 @@ import torch
 from cnn import UserError
 from cnn.data import outliers, pen_strokes
 from cnn.data.datasets import CIFAR10, MNIST
+from cnn.data.drawings import digit_from_strokes
 
 LINE = np.array([[0, 0], [0, 100]])
 CORNER = np.array([[0, 100], [80, 100], [20, 0]])
@@ -83,11 +84,19 @@ def test_what_may_look_like_a_digit_is_left_out(tmp_path):
 
 def test_copies_of_a_drawing_differ_and_the_same_seed_gives_the_same(tmp_path):
     strokes = pen_strokes.load(write_npz(tmp_path / "a.npz", ["1"] * 3, strokes=2))
-    images = pen_strokes.rasterize(strokes, copies=2, seed=5)
+    images = pen_strokes.rasterize_varied(strokes, copies=2, seed=5)
     assert images.shape == (6, 1, 28, 28)
     assert images.dtype == torch.uint8
     assert len({image.numpy().tobytes() for image in images}) == 6
-    assert torch.equal(images, pen_strokes.rasterize(strokes, copies=2, seed=5))
+    assert torch.equal(images, pen_strokes.rasterize_varied(strokes, copies=2, seed=5))
+
+
+def test_a_set_can_be_drawn_as_the_page_draws(tmp_path):
+    strokes = pen_strokes.load(write_npz(tmp_path / "a.npz", ["1"] * 2, strokes=2))
+    images = pen_strokes.rasterize(strokes)
+    expected = digit_from_strokes([stroke.tolist() for stroke in strokes.drawings[0]])
+    assert images.dtype == torch.uint8
+    torch.testing.assert_close(images.float() / 255, expected.repeat(2, 1, 1, 1), atol=2e-3, rtol=0)
 
 
 def test_digits_are_drawn_with_their_labels(tmp_path):

@@ -297,10 +297,30 @@ def test_fine_tuning_starts_from_the_checkpoint_and_improves_on_it():
     assert torch.equal(_weights(origin.network), before), "the finished network stays as it was"
     card = finalize(more).card
     assert card.train_seconds == origin.card.train_seconds + more.seconds
-    assert card.command.startswith(origin.card.command + " && ")
+    earlier, later = card.command.split(" && ")
+    assert earlier == origin.card.command.replace(".safetensors", "-1.safetensors")
+    assert later.endswith(f"--init-from {earlier.split()[-1]}")
     assert card.history[:-1] == origin.card.history
     assert card.history[-1]["epoch"] == len(card.history)
     assert card.history[-1]["seconds"] == pytest.approx(card.train_seconds)
+
+
+def test_fine_tuned_weights_are_averaged_with_the_initial_ones():
+    origin = finalize(_start(learner.BRIEF))
+    recipe = replace(for_finetuning(learner.BRIEF), epochs=1, init_fraction=0.25)
+    run = start(recipe, learner.few(), learner.CPU, init=origin)
+    for _ in fit(run):
+        pass
+    learned = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    for name, tensor in finalize(run).network.state_dict().items():
+        expected = 0.75 * learned[name] + 0.25 * origin.network.state_dict()[name]
+        torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-4)
+    assert for_finetuning(recipe).init_fraction == 0
+
+
+def test_an_average_with_initial_weights_needs_a_checkpoint_to_start_from():
+    with pytest.raises(UserError, match="no initial weights to average with"):
+        _start(replace(learner.BRIEF, init_fraction=0.5))
 
 
 def test_fine_tuning_keeps_the_whitening_filters():
