@@ -1,11 +1,9 @@
 """The page built and asked in this process: its endpoints, and what it does without networks."""
 
 import json
-import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from pathlib import Path
 
 import gradio as gr
 import httpx
@@ -17,28 +15,23 @@ from gradio_client.exceptions import AppError
 
 from cnn import UserError, hardware
 from cnn.data import synthetic
-from cnn.data.datasets import CIFAR10, DIGITS, Split
+from cnn.data.datasets import CIFAR10, DIGITS
 from cnn.evaluation import prediction
 from cnn.evaluation.report import EvaluationReport
 from cnn.models import checkpoints
-from cnn.web import app, components
+from cnn.web import app, components, subject
 from cnn.web.tabs import draw
-
-needs_data = pytest.mark.skipif(
-    not Path(os.environ.get("CNN_DATA", "no folder")).is_dir(),
-    reason="CNN_DATA names no folder with MNIST and CIFAR-10",
-)
 
 ENDPOINTS = [
     "/attribution",
     "/classify_digit",
     "/classify_photo",
+    "/evaluation",
     "/feature_maps",
     "/filters",
+    "/models",
     "/network_stages",
-    "/networks",
     "/probabilities",
-    "/review",
 ]
 
 
@@ -51,7 +44,7 @@ def test_the_endpoint_reads_each_digit(client, digit):
 
 
 def test_nothing_drawn_is_empty(client):
-    assert client.predict([], api_name="/classify_digit")["verdict"] == "empty"
+    assert client.predict([], api_name="/classify_digit")["verdict"] == "blank"
 
 
 def test_what_is_no_drawing_is_told_in_words(client):
@@ -74,10 +67,11 @@ def test_a_file_that_is_no_picture_is_told_in_words(client, tmp_path):
 def test_a_file_of_the_server_cannot_be_named_as_a_photograph(hosted, photograph):
     photo = {"path": str(photograph), "meta": {"_type": "gradio.FileData"}}
     endpoint = f"{hosted}gradio_api/call/classify_photo"
-    event = httpx.post(endpoint, json={"data": [photo]}).json()["event_id"]
-    answer = httpx.get(f"{endpoint}/{event}").text
-    assert "event: error" in answer
-    assert "probabilities" not in answer
+    called = httpx.post(endpoint, json={"data": [photo]})
+    if called.is_success:
+        answer = httpx.get(f"{endpoint}/{called.json()['event_id']}").text
+        assert "event: error" in answer
+        assert "probabilities" not in answer
 
 
 def test_the_endpoints_are_named_and_described(client):
@@ -124,32 +118,25 @@ def test_what_is_not_inside_is_told_in_words(client, asked, endpoint):
         client.predict(*asked, api_name=f"/{endpoint}")
 
 
-def test_every_networks_card_can_be_asked_for(client):
-    cards = {card["name"]: card for card in client.predict(api_name="/networks")}
-    assert cards["mnist-three-conv"]["claim"] == 0.98
+def test_every_models_card_can_be_asked_for(client):
+    cards = {card["name"]: card for card in client.predict(api_name="/models")}
+    assert cards["mnist-three-conv"]["reference_accuracy"] == 0.98
     assert {card["dataset"] for card in cards.values()} == {"mnist", "cifar10"}
 
 
-def test_a_review_without_the_pictures_says_how_to_get_them(client, monkeypatch, tmp_path):
-    monkeypatch.setenv("CNN_DATA", str(tmp_path))
-    with pytest.raises(AppError, match="not on this machine"):
-        client.predict("mnist-three-conv", api_name="/review")
-
-
-@needs_data
-def test_a_review_agrees_with_the_card(client):
-    found = client.predict("mnist-three-conv", api_name="/review")
+def test_an_evaluation_agrees_with_the_card(client):
+    report = client.predict("mnist-three-conv", api_name="/evaluation")
     card = checkpoints.read_card(checkpoints.BUNDLED / "mnist-three-conv.safetensors")
-    assert found["accuracy"] == pytest.approx(card.test_accuracy, abs=1e-4)
-    assert np.array(found["confusion"]).sum() == 10_000
-    assert len(found["mistakes"]) == round(10_000 * (1 - found["accuracy"]))
+    assert report["accuracy"] == pytest.approx(card.test_accuracy, abs=1e-4)
+    assert np.array(report["confusion_matrix"]).sum() == 10_000
+    assert len(report["mistakes"]) == min(100, round(10_000 * (1 - report["accuracy"])))
 
 
 def test_the_pad_gets_bars_pixels_and_words(pad):
     answer = pad(synthetic.example(7))
     assert len(answer["probabilities"]) == 10
     assert len(answer["pixels"]) == 28 * 28
-    assert (answer["label"], answer["words"]) == ("7", "sure")
+    assert (answer["label"], answer["words"]) == ("7", "confident")
 
 
 @pytest.mark.parametrize("drawing", [None, 7, "7", [7], [["7"]], [[[1]]], [[[1, 2]]] * 1000])
@@ -174,17 +161,17 @@ def held(monkeypatch):
 def test_under_pressure_what_is_asked_within_a_stroke_is_dropped_and_what_ends_one_never(pad, held):
     seven = synthetic.example(7)
     with ThreadPoolExecutor(max_workers=60) as visitors:
-        count = hardware.cpu_count() + draw.MOST_WAITING
-        lifted = [visitors.submit(pad, seven, lifted=True) for _ in range(count)]
+        count = hardware.cpu_count() + draw.MAX_WAITING
+        final = [visitors.submit(pad, seven, final=True) for _ in range(count)]
         live = []
         while not any(answer.done() for answer in live):
-            live.append(visitors.submit(pad, seven, lifted=False))
+            live.append(visitors.submit(pad, seven, final=False))
             wait(live, timeout=0.1)
         assert {"busy": True} in [answer.result() for answer in live if answer.done()]
-        lifted.append(visitors.submit(pad, seven, lifted=True))
+        final.append(visitors.submit(pad, seven, final=True))
         held.set()
-        assert all(answer.result()["label"] == "7" for answer in lifted)
-    assert pad(seven, lifted=False)["label"] == "7"
+        assert all(answer.result()["label"] == "7" for answer in final)
+    assert pad(seven, final=False)["label"] == "7"
 
 
 def test_without_checkpoints_each_tab_says_which_command_makes_one(tmp_path):
@@ -204,11 +191,11 @@ def test_one_missing_network_leaves_the_other_tab_working(tmp_path):
 
 @pytest.mark.parametrize("number", ["²", "-1", "1.0", "3", "9" * 5_000, None, [0]])
 def test_a_test_picture_that_is_not_there_is_refused_in_words(number):
-    split = Split(torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.tensor([4, 5, 6]))
-    found = EvaluationReport(DIGITS, split, torch.full((3, 10), 0.1))
-    assert components.test_picture(found, "2").truth == "6"
+    labels, images = torch.tensor([4, 5, 6]), torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    report = EvaluationReport(DIGITS, labels, labels, torch.ones(3), images)
+    assert subject.test_image(report, "2").truth == "6"
     with pytest.raises(UserError, match="Choose from 0 to 2"):
-        components.test_picture(found, number)
+        subject.test_image(report, number)
 
 
 def test_a_toast_shows_words_and_never_markup():
@@ -224,18 +211,19 @@ def test_a_toast_lets_bugs_through():
 
 def test_what_may_be_refused_waits_in_the_queue_for_gradio_shows_no_toast_elsewhere(hosted):
     events = httpx.get(f"{hosted}config").json()["dependencies"]
-    passing_by = {event["api_name"] for event in events if not event["queue"]}
+    passing_by = {e["api_name"] for e in events if not e["queue"] and e["backend_fn"]}
     assert passing_by == {
         "settle",
         "show_maps",
-        "look",
-        "look_1",
+        "load",
         "copy",
         "load_example",
+        "busy",
+        "busy_1",
     }  # the pad tells its own faults
 
 
 def test_the_worst_class_is_marked_and_none_where_all_are_alike():
-    first, second = components.by_class("ab", (0.5, 0.75)).split("<div class='meter ")[1:]
-    assert first.startswith("marked'") and second.startswith("'")
-    assert "marked" not in components.by_class("ab", (0.5, 0.5))
+    first, second = components.class_bars("ab", (0.5, 0.75)).split('<div class="meter ')[1:]
+    assert first.startswith('marked"') and second.startswith('"')
+    assert "marked" not in components.class_bars("ab", (0.5, 0.5))
