@@ -271,7 +271,8 @@ def toast() -> Iterator[None]:
     except OSError as error:
         logging.getLogger(__name__).warning("%s", error)
         raise gr.Error(
-            "The server could not write or read a file: its disk may be full. Try again in a minute.",
+            "The server could not write or read a file: its disk may be full. "
+            "Try again in a minute.",
             print_exception=False,
         ) from None
 

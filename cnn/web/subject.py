@@ -45,7 +45,10 @@ class Subject:
 
 
 def from_strokes(strokes: Strokes) -> Subject:
-    """Make a drawing the subject; empty without strokes. A `UserError` says what is wrong with the strokes."""
+    """Make a drawing the subject, empty without strokes.
+
+    A `UserError` says what is wrong with the strokes.
+    """
     if not strokes:
         return empty_subject("mnist")
     return Subject("mnist", digit_from_strokes(strokes), strokes)

@@ -213,7 +213,9 @@ def test_the_chosen_network_answers_in_every_tab_and_only_for_who_chose_it(visit
     has_settled(page, "3")
     page.locator(".chooser:visible input").click()
     page.get_by_role("option", name="mnist-three-conv", exact=True).click()
-    expect(page.locator(".source").first).to_contain_text("three-conv, three convolutions and a hidden layer")
+    expect(page.locator(".source").first).to_contain_text(
+        "three-conv, three convolutions and a hidden layer"
+    )
     expect(page.locator(".strip figure")).to_have_count(3)
     page.get_by_role("tab", name="Probabilities").click()
     pressed = page.locator("#predictions button[aria-pressed=true]")

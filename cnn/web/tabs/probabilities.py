@@ -34,7 +34,8 @@ CENTERING = (
 STEPS = ("as drawn, on 28 x 28", "scaled into 20 x 20", "its centre of mass", "moved to the middle")
 VERDICTS = {
     "blank": "There is nothing in the image, so all classes get the same probability.",
-    "confident": f"The calibrated probability of the best class is {100 * CONFIDENT:.0f} % or more.",
+    "confident": "The calibrated probability of the best class is "
+    f"{100 * CONFIDENT:.0f} % or more.",
     "uncertain": f"No class reaches a calibrated probability of {100 * CONFIDENT:.0f} %.",
     "out_of_distribution": "The score of its logits is lower than for 95 % of the validation "
     "images, so it probably shows none of the classes, however high the probabilities are.",
