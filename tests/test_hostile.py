@@ -106,7 +106,7 @@ def test_no_function_of_the_page_reads_a_file_that_was_not_uploaded(hosted, meta
         data = [own if number in files else None for number in function["inputs"]]
         body = {"data": data, "fn_index": function["id"], "session_hash": "a"}
         answer = httpx.post(f"{hosted}gradio_api/run/predict", json=body, timeout=60)
-        assert answer.status_code == 500, function["api_name"]
+        assert answer.status_code in (400, 500), function["api_name"]
 
 
 # Drawings that are none: whatever JSON can say, and what only Python can.
@@ -141,7 +141,7 @@ def test_any_drawing_gives_a_picture_or_a_sentence(drawing):
 @given(DRAWINGS)
 def test_the_pad_is_answered_whatever_it_sends(pad, drawing):
     answer = pad(drawing)
-    assert "probabilities" in answer or is_a_sentence(answer["fault"])
+    assert "probabilities" in answer or is_a_sentence(answer["error"])
 
 
 @pytest.fixture

@@ -509,7 +509,7 @@ def teacher(checkpoint, tmp_path) -> str:
 def test_distillation_teaches_what_wrong_labels_hide(teacher):
     train, validation, test = learner.few()
     mislabelled = Splits(Split(train.images, train.labels.roll(1)), validation, test)
-    recipe = replace(learner.BRIEF, epochs=4)
+    recipe = replace(learner.BRIEF, epochs=6)
     alone, taught = (
         _train(replace(recipe, teacher=name), mislabelled).history[-1]["validation_accuracy"]
         for name in (None, teacher)
