@@ -171,8 +171,8 @@ def _vary(drawing: list[np.ndarray], generator: np.random.Generator) -> list[np.
 def digits(name: str) -> tuple[datasets.Split, datasets.Split]:
     """Draw the digits of a set of pen strokes: images to train with, and held-out ones.
 
-    Those to train with are drawn by several pens, the held-out ones once each as on the page. A
-    set without digits is a `UserError`.
+    Those to train with are drawn `COPIES` times each and the held-out ones once. A set without
+    digits is a `UserError`.
     """
     strokes = load(name)
     strokes = strokes.select([label in DIGITS for label in strokes.labels])
@@ -183,7 +183,10 @@ def digits(name: str) -> tuple[datasets.Split, datasets.Split]:
     train, held_out = split(strokes)
     images = rasterize_varied(train)
     labels = _labels(train).repeat_interleave(COPIES)
-    return datasets.Split(images, labels), datasets.Split(rasterize(held_out), _labels(held_out))
+    return (
+        datasets.Split(images, labels),
+        datasets.Split(rasterize_varied(held_out, copies=1), _labels(held_out)),
+    )
 
 
 def _labels(strokes: PenStrokes) -> Tensor:
