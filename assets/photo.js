@@ -26,6 +26,11 @@ column.addEventListener("click", (event) => {
   if (image) cnn.setAddress({ example: exampleName(image) });
 });
 
+// A file of one's own takes the example's place in the address.
+column.addEventListener("change", (event) => {
+  if (event.target.type === "file") cnn.setAddress({ example: "" });
+});
+
 // The tab opens with an example; when it comes back what stands in it is the page's subject again.
 function open() {
   cnn.changed();

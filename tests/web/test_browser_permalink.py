@@ -3,6 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from PIL import Image
 
 from cnn.data import strokes, synthetic
 
@@ -54,10 +55,15 @@ def test_a_copied_link_leads_another_visitor_to_the_same(open_link):
     expect(other.locator(".by-hand .best th")).to_have_text("5")
 
 
-def test_what_a_link_cannot_hold_is_told_when_it_is_copied(open_link):
+def test_a_link_holds_an_example_and_no_image_of_ones_own(open_link, tmp_path):
     page = open_link("tab=photo", permissions=["clipboard-write"])
     page.locator("#examples img").first.click()
     expect(page.locator(".headline:visible .label")).not_to_be_empty()
+    page.get_by_role("button", name="Copy a link").click()
+    expect(page.locator(".permalink [role=status]")).to_have_text("Copied.")
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "mine.png")
+    page.locator(".frame input[type=file]").first.set_input_files(tmp_path / "mine.png")
+    expect(page.locator(".prediction:visible")).to_contain_text("64 x 64 pixels")
     page.get_by_role("button", name="Copy a link").click()
     expect(page.locator(".permalink [role=status]")).to_have_text("Copied, without the image.")
 

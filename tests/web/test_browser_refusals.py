@@ -1,4 +1,4 @@
-"""Whatever a visitor is refused, a sentence says so, in a real browser."""
+"""Refusals are sentences, in a real browser."""
 
 import json
 
@@ -9,14 +9,14 @@ expect = pytest.importorskip("playwright.sync_api").expect
 IN_TIME = {"timeout": 60_000}  # milliseconds, on a machine that does much else
 
 
-def test_to_stop_what_was_not_begun_is_told(visit):
+def test_there_is_no_stop_button_without_a_run(visit):
     page = visit(tab="Train")
-    page.get_by_role("button", name="Stop and keep").click()
-    expect(page.get_by_test_id("toast-text")).to_contain_text("Press Start first", **IN_TIME)
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Stop and keep")).to_be_hidden()
 
 
 @pytest.mark.parametrize("tab", ["Draw", "Photo"])
-def test_to_choose_a_network_that_has_gone_is_told(visit, tab):
+def test_choosing_a_network_that_is_gone_is_an_error(visit, tab):
     page = visit(tab=tab)
 
     def goes(route):
@@ -30,14 +30,14 @@ def test_to_choose_a_network_that_has_gone_is_told(visit, tab):
     expect(page.get_by_test_id("toast-text").first).to_contain_text("gone", **IN_TIME)
 
 
-def test_a_temperature_out_of_range_is_told(visit):
+def test_a_temperature_out_of_range_is_an_error(visit):
     page = visit(tab="Probabilities")
-    expect(page.locator(".beliefs").first).to_be_visible(**IN_TIME)
+    expect(page.locator("#predictions td").first).to_be_visible(**IN_TIME)
     page.get_by_label("number input for Temperature").fill("50")
     expect(page.get_by_test_id("toast-text")).to_contain_text("50", **IN_TIME)
 
 
-def test_a_page_with_too_many_waiting_says_so_and_answers_again_when_asked(visit):
+def test_a_full_queue_is_an_error_and_the_next_request_is_answered(visit):
     page = visit(tab="Photo")
     example = page.locator("#examples button").first
     page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "full"}))
@@ -45,4 +45,4 @@ def test_a_page_with_too_many_waiting_says_so_and_answers_again_when_asked(visit
     expect(page.get_by_test_id("toast-text").first).to_contain_text("currently busy", **IN_TIME)
     page.unroute("**/queue/join*")
     example.click()
-    expect(page.locator(".bench .answer .share")).to_contain_text("%", **IN_TIME)
+    expect(page.locator(".prediction:visible .share")).to_contain_text("%", **IN_TIME)

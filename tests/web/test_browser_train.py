@@ -57,7 +57,7 @@ def test_a_run_draws_its_curves_in_place_and_its_results_can_be_downloaded(train
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
     with page.expect_download() as download:
         page.locator(".curves .saved:visible").first.click()
-    assert Image.open(download.value.path()).width >= charts[0].bounding_box()["width"]
+    assert Image.open(download.value.path()).width >= int(charts[0].bounding_box()["width"])
     with page.expect_download() as download:
         page.get_by_role("button", name="Download checkpoint").click()
     download.value.save_as(tmp_path / "mine.safetensors")

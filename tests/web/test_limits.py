@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from support import asynchronous
 
 from cnn.settings import rate_limit
 from cnn.web.server import limits
@@ -57,7 +58,7 @@ def _with_requests(count: int, address: str, then, receiving: bool = True) -> ob
             for task in tasks:
                 task.cancel()
 
-    return asyncio.run(run())
+    return asynchronous.run(run())
 
 
 def test_the_slowest_body_makes_room_for_another_request():

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from support import asynchronous
 from support.server import running_app
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -203,7 +204,7 @@ def test_a_body_that_never_ends_is_refused_at_its_deadline(monkeypatch, path):
             pass
 
     script = Script(b"{", path=path)
-    assert asyncio.run(script.ask(RequestGuard(read))) == 408
+    assert asynchronous.run(script.ask(RequestGuard(read))) == 408
     assert (b"connection", b"close") in script.sent[0]["headers"]
 
 
@@ -232,7 +233,7 @@ def test_four_hundred_uploads_that_never_end_shut_nobody_out(monkeypatch):
             task.cancel()
         return status, open_
 
-    status, open_ = asyncio.run(attack())
+    status, open_ = asynchronous.run(attack())
     assert status == 200
     assert open_ <= 60
 

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import json
-import re
 import secrets
 import threading
 
@@ -22,11 +21,11 @@ class Session:
         self.config = httpx.get(f"{address}config").json()
 
     def events(self, kind: str, name: str) -> list[dict]:
-        """What a component's event starts; `kind` is the component's type or id."""
+        """What a component's event starts; `kind` is the component's type or element id."""
         ids = {
             part["id"]
             for part in self.config["components"]
-            if kind in (part["type"], part["props"].get("id"))
+            if kind in (part["type"], part["props"].get("elem_id"))
         }
         events = self.config["dependencies"]
         return [e for e in events if any(a in ids and b == name for a, b in e["targets"])]
@@ -37,6 +36,7 @@ class Session:
             "data": [*data, *[None] * (len(dependency["inputs"]) - len(data))],
             "fn_index": dependency["id"],
             "session_hash": self.hash,
+            "event_data": {"version": 1},
         }
         if not dependency["queue"]:
             return httpx.post(f"{self.api}/run/predict", json=question, timeout=60).json()["data"]
@@ -52,28 +52,31 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def seen(hosted) -> list[tuple[str, str]]:
-    """What each visitor is told: what the page looks at, and the arithmetic of one number."""
+def views(hosted) -> list[tuple[dict, str]]:
+    """What each visitor sees in Inside: the picture of the network, and one activation computed."""
     together = threading.Barrier(VISITORS)
 
-    def look_inside(digit: int) -> tuple[str, str]:
+    def look_inside(digit: int) -> tuple[dict, str]:
         session = Session(hosted)
         session.ask(session.events("html", "stroke_end")[0], synthetic.example(digit))
-        look, *views = session.events("inside", "select")
         together.wait(60)
-        glance = session.ask(look)[0]
-        number = next(e for e in views if len(e["outputs"]) == 7)
-        return glance, session.ask(number, None, None, None, 3)[-1]
+        network, activation = (
+            session.ask(session.events(view, "follow")[0])[0] for view in ("network", "activation")
+        )
+        return network, activation
 
     with concurrent.futures.ThreadPoolExecutor(VISITORS) as visitors:
         return list(visitors.map(look_inside, range(VISITORS)))
 
 
-def test_each_of_ten_sees_their_own_drawing(seen):
-    labels = [re.search("class='label'>(.*?)<", glance)[1] for glance, _ in seen]
+def test_each_of_ten_sees_their_own_drawing(views):
+    labels = [
+        network["classes"][network["probabilities"].index(max(network["probabilities"]))]
+        for network, _ in views
+    ]
     assert labels == [str(digit) for digit in range(VISITORS)]
 
 
-def test_each_of_ten_follows_a_number_of_their_own_picture(seen):
-    assert len({sums for _, sums in seen}) == VISITORS
-    assert all("softmax" in sums for _, sums in seen)
+def test_each_of_ten_follows_an_activation_of_their_own_drawing(views):
+    assert len({activation for _, activation in views}) == VISITORS
+    assert all("conv1" in activation for _, activation in views)

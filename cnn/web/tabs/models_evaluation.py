@@ -181,8 +181,8 @@ def _cell_images(report: EvaluationReport, true: int, predicted: int) -> str:
         count += f", the {TILES} most confident"
     title = components.render(
         "cell_title.html",
-        true=report.classes[true],
-        predicted=report.classes[predicted],
+        true_class=report.classes[true],
+        predicted_class=report.classes[predicted],
         count=count,
     )
     return title + _tiles(report, indices[:TILES], "cell")

@@ -210,14 +210,14 @@ def _wire_start(
             )
 
     start = dashboard.start
-    start.click(
+    clicked = start.click(
         dashboard.busy,
         None,
         dashboard.buttons,
         queue=False,
         **components.HIDDEN_ENDPOINT,
     )
-    return start.click(
+    return clicked.then(
         train,
         [session, *inputs],
         dashboard.live,
@@ -234,14 +234,14 @@ def _wire_continue(session: gr.State, dashboard: Dashboard, queue: JobQueue) -> 
             yield from follow(session, TrainingJob(recipe, parent), dashboard, queue)
 
     more = dashboard.more
-    more.click(
+    clicked = more.click(
         dashboard.busy,
         None,
         dashboard.buttons,
         queue=False,
         **components.HIDDEN_ENDPOINT,
     )
-    return more.click(
+    return clicked.then(
         train_on,
         [session, dashboard.epochs],
         dashboard.live,
