@@ -318,17 +318,17 @@ def _is_box(part) -> bool:
 def _group(marks: list[Mark]) -> list[Mark]:
     """Join the strokes that are one digit: they overlap, or a short one lies close to another."""
     marks = sorted(marks, key=lambda mark: mark.left)
-    joined = True
-    while joined:
-        joined = False
+    merged = True
+    while merged:
+        merged = False
         for i, first in enumerate(marks):
             for second in marks[i + 1 :]:
                 if _belong_together(first, second):
                     marks = [mark for mark in marks if mark not in (first, second)]
                     marks.append(_union(first, second))
-                    joined = True
+                    merged = True
                     break
-            if joined:
+            if merged:
                 break
     if not marks:
         return []
