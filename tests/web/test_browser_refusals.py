@@ -45,4 +45,4 @@ def test_a_full_queue_is_an_error_and_the_next_request_is_answered(visit):
     expect(page.get_by_test_id("toast-text").first).to_contain_text("currently busy", **IN_TIME)
     page.unroute("**/queue/join*")
     example.click()
-    expect(page.locator(".prediction:visible .share")).to_contain_text("%", **IN_TIME)
+    expect(page.locator(".prediction:visible .headline")).to_contain_text("%", **IN_TIME)

@@ -61,7 +61,8 @@ def tab(session: gr.State, tabs: gr.Tabs) -> None:
     ]
     _wire_presets(cards, chosen, widgets, [shown.select, *(run.then for run in runs)], queue)
     for run in runs:
-        run.then(dashboard.idle, None, dashboard.buttons, **components.HIDDEN_ENDPOINT)
+        for end in (run.success, run.failure):  # `then` does not follow a failed event
+            end(dashboard.idle, None, dashboard.buttons, **components.HIDDEN_ENDPOINT)
         run.success(
             dashboard.show_result,
             session,
