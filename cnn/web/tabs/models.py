@@ -71,7 +71,8 @@ def tab(session: gr.State, subject: gr.State) -> None:
     options = {"trigger_mode": "always_last", **components.HIDDEN_ENDPOINT}
     added = upload.upload(add, [upload, session], views, **components.HIDDEN_ENDPOINT)
     opened = shown.select(open_tab, [session, subject, name], views, **options)
-    chosen = [part.select(choose, session, views, **options) for part in (table, plot)]
+    in_order = {"trigger_mode": "multiple", **components.HIDDEN_ENDPOINT}
+    chosen = [part.select(choose, session, views, **in_order) for part in (table, plot)]
     for event in (opened, added, *chosen):
         event.then(measure_latency, [session, name], table, **options)
 
