@@ -149,7 +149,9 @@ class Page:
                 f for f in config["dependencies"] if list(target) in f["targets"] and f["inputs"]
             )
 
-        start, settle = event(button, "click"), event(pad, "stroke_end")
+        clicked = next(f for f in config["dependencies"] if [button, "click"] in f["targets"])
+        start = next(f for f in config["dependencies"] if f["trigger_after"] == clicked["id"])
+        settle = event(pad, "stroke_end")
         choices = [parts[i].get("value") for i in start["inputs"]]
         return cls(pad, start["id"], choices, settle["id"])
 
