@@ -174,11 +174,6 @@ def _report(
     return EvaluationReport(checkpoint.card.classes, *known, split.images)
 
 
-def size_in_bytes(network: nn.Module) -> int:
-    """Count the bytes that a network's weights take in memory."""
-    return sum(tensor.nbytes for tensor in network.state_dict().values())
-
-
 def seconds_per_image(checkpoint: Checkpoint) -> float:
     """Measure the latency of a prediction on this machine, once: the median of 15."""
     if checkpoint.network not in _SECONDS:

@@ -54,12 +54,6 @@ def feature_maps(network: nn.Sequential, image: Tensor) -> Iterator[tuple[str, T
             yield name, output[0].float().cpu()
 
 
-def strongest_channels(output: Tensor, count: int) -> Tensor:
-    """Return the indices of the maps of (C, H, W), or units of (C,), with the greatest values."""
-    strength = output.flatten(1).amax(1) if output.dim() > 1 else output
-    return strength.topk(min(count, len(strength))).indices
-
-
 def flat_layers(network: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers in order, those inside a block of `nn.Sequential` one by one: "block1.0"."""
     for name, module in network.named_children():

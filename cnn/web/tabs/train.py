@@ -210,21 +210,7 @@ def _wire_start(
                 queue,
             )
 
-    start = dashboard.start
-    clicked = start.click(
-        dashboard.busy,
-        None,
-        dashboard.buttons,
-        queue=False,
-        **components.HIDDEN_ENDPOINT,
-    )
-    return clicked.then(
-        train,
-        [session, *inputs],
-        dashboard.live,
-        concurrency_limit=None,
-        **components.HIDDEN_ENDPOINT,
-    )
+    return _run_on(dashboard.start, train, [session, *inputs], dashboard)
 
 
 def _wire_continue(session: gr.State, dashboard: Dashboard, queue: JobQueue) -> Dependency:
@@ -234,20 +220,16 @@ def _wire_continue(session: gr.State, dashboard: Dashboard, queue: JobQueue) -> 
             recipe = dataclasses.replace(for_finetuning(parent.recipe), epochs=epochs or 1)
             yield from follow(session, TrainingJob(recipe, parent), dashboard, queue)
 
-    more = dashboard.more
-    clicked = more.click(
-        dashboard.busy,
-        None,
-        dashboard.buttons,
-        queue=False,
-        **components.HIDDEN_ENDPOINT,
+    return _run_on(dashboard.more, train_on, [session, dashboard.epochs], dashboard)
+
+
+def _run_on(button: gr.Button, run: Callable, inputs: list, dashboard: Dashboard) -> Dependency:
+    """Turn Start into Stop when a button is pressed, and only then begin the run."""
+    clicked = button.click(
+        dashboard.busy, None, dashboard.buttons, queue=False, **components.HIDDEN_ENDPOINT
     )
     return clicked.then(
-        train_on,
-        [session, dashboard.epochs],
-        dashboard.live,
-        concurrency_limit=None,
-        **components.HIDDEN_ENDPOINT,
+        run, inputs, dashboard.live, concurrency_limit=None, **components.HIDDEN_ENDPOINT
     )
 
 
