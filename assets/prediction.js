@@ -6,18 +6,16 @@ const meters = [...panel.querySelectorAll(".meter")];
 const seen = part("sees").querySelector("canvas").getContext("2d");
 const captionAtRest = part("note").textContent;
 
-// 99.97 reads 99.9: only certainty itself is written 100.
-const percent = (fraction) => (Math.floor(fraction * 1000) / 10).toFixed(1) + " %";
-
 function showMeters(probabilities) {
   const best = probabilities.indexOf(Math.max(...probabilities));
+  const texts = percentages(probabilities);
   meters.forEach((meter, index) => {
     const value = probabilities[index];
     meter.setAttribute("aria-valuenow", value.toFixed(6));
-    meter.setAttribute("aria-valuetext", percent(value));
+    meter.setAttribute("aria-valuetext", texts[index]);
     meter.style.setProperty("--share", value);
     meter.classList.toggle("best", index === best && value > 0);
-    meter.querySelector(".percent").textContent = percent(value);
+    meter.querySelector(".percent").textContent = texts[index];
   });
 }
 
@@ -58,7 +56,7 @@ function show(prediction) {
   showPixels(prediction.pixels);
   panel.dataset.verdict = prediction.verdict;
   part("label").textContent = prediction.label;
-  part("probability").textContent = prediction.label ? percent(Math.max(...prediction.probabilities)) : "";
+  part("probability").textContent = prediction.label && panel.querySelector(".meter.best .percent").textContent;
   part("words").textContent = prediction.words;
   part("network").textContent = prediction.source;
   part("why").hidden = prediction.verdict === "blank";

@@ -9,8 +9,8 @@ that package to the right of it:
     jobs            queue  worker  job  messages  session
     training        sweep distributed resume logging finalize loop state optimizers presets config
     plots           charts  grids  colormaps
-    interpret       top_activations  attribution  trace  arithmetic  layers
-    evaluation      report  prediction  metrics  inference
+    interpret       top_activations  attribution  trace  examples  arithmetic  layers
+    evaluation      report  prediction  metrics  inference  percentages
     models      descriptions custom html web onnx checkpoints card architectures airbench layers
     data       custom ood outliers pen_strokes augmentation photos paper drawings datasets unipen
                synthetic_symbols synthetic strokes downloads

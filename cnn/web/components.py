@@ -5,7 +5,6 @@ import functools
 import html
 import io
 import logging
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from cnn import UserError
 from cnn.data import datasets
+from cnn.evaluation.percentages import percent, percentages
 from cnn.evaluation.prediction import Prediction, predict
 from cnn.evaluation.report import EvaluationReport
 from cnn.models.checkpoints import ModelCard, ModelRegistry
@@ -45,7 +45,12 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"signed": signed, "percent": percent, "shape": shape}
+    environment.filters |= {
+        "signed": signed,
+        "percent": percent,
+        "percentages": percentages,
+        "shape": shape,
+    }
     return environment
 
 
@@ -57,12 +62,6 @@ def render(template: str, **context: object) -> str:
 def signed(value: float, decimals: int = 2) -> str:
     """Format a number with a true minus sign and no negative zero."""
     return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "\u2212")
-
-
-def percent(fraction: float, decimals: int = 1) -> str:
-    """Format a fraction in [0, 1] as a percentage; only certainty reads 100."""
-    scale = 10**decimals
-    return f"{math.floor(100 * scale * fraction) / scale:.{decimals}f}\u00a0%"
 
 
 def shape(sizes: Sequence[int]) -> str:
@@ -204,13 +203,6 @@ def download_link(image: Image, name: str) -> str:
     )
 
 
-def class_bars(classes: Sequence[str], fractions: Sequence[float]) -> str:
-    """Return a bar per class for fractions in [0, 1], the lowest one marked, as HTML."""
-    lowest = min(fractions) if min(fractions) < max(fractions) else None
-    rows = [(name, value, value == lowest) for name, value in zip(classes, fractions, strict=True)]
-    return render("class_bars.html", rows=rows)
-
-
 def tiles(report: EvaluationReport, indices: Tensor, name: str) -> str:
     """Show test images by index, true class beside predicted class, as HTML.
 
@@ -222,7 +214,7 @@ def tiles(report: EvaluationReport, indices: Tensor, name: str) -> str:
             "index": index,
             "source": inline(charts.thumbnail(report.images[index])),
             "true": report.classes[label],
-            "predicted": f"{report.classes[predicted]} · {math.floor(100 * confidence)}\u00a0%",
+            "predicted": f"{report.classes[predicted]} · {percent(confidence, 0)}",
             "correct": label == predicted,
         }
         for index, label, predicted, confidence in zip(
@@ -286,7 +278,7 @@ def prediction_panel(card: ModelCard, before: str = "", **properties) -> gr.HTML
     dataset = datasets.get_dataset(card.dataset)
     return gr.HTML(
         html_template=before + asset("prediction.html"),
-        js_on_load=asset("prediction.js") + properties.pop("script"),
+        js_on_load=asset("percentages.js") + asset("prediction.js") + properties.pop("script"),
         apply_default_css=False,
         classes=dataset.classes,
         size=dataset.size,

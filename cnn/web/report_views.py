@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from cnn.evaluation import percentages
 from cnn.evaluation.report import EvaluationReport
 from cnn.web import components
 
 
-def percent(fraction: float | None, digits: int = 2) -> str:
+def percent(fraction: float | None, decimals: int = 2) -> str:
     """Write a fraction in [0, 1] as a percentage; "" for None."""
-    return "" if fraction is None else f"{100 * fraction:.{digits}f} %"
+    return "" if fraction is None else percentages.percent(fraction, decimals)
 
 
 def confusion_matrix(counts: Tensor, classes: Sequence[str], chosen: str = "") -> str:

@@ -221,9 +221,3 @@ def test_what_may_be_refused_waits_in_the_queue_for_gradio_shows_no_toast_elsewh
         "busy",
         "busy_1",
     }  # the pad tells its own faults
-
-
-def test_the_worst_class_is_marked_and_none_where_all_are_alike():
-    first, second = components.class_bars("ab", (0.5, 0.75)).split('<div class="meter ')[1:]
-    assert first.startswith('marked"') and second.startswith('"')
-    assert "marked" not in components.class_bars("ab", (0.5, 0.5))

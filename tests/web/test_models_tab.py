@@ -60,7 +60,7 @@ def test_bars_are_on_a_scale_that_shows_the_differences(report):
     )
     good.predictions[:20] = 1
     html = report_views.class_metrics(good)
-    assert "bars from 90 % to 100 %" in html and "98.0 %" in html
+    assert "bars from 90 % to 100 %" in html and "98.0\u00a0%" in html
     assert "--fraction:0.8" in html
 
 
