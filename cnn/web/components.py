@@ -74,7 +74,15 @@ def asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-STYLES = ("page.css", "network.css", "models.css", "train.css")
+STYLES = (
+    "page.css",
+    "prediction.css",
+    "photo.css",
+    "probabilities.css",
+    "network.css",
+    "models.css",
+    "train.css",
+)
 SCRIPTS = ("dock.js", "combobox_tab_fix.js")
 
 
