@@ -24,7 +24,7 @@ def test_no_two_characters_or_numbers_are_alike_and_none_is_blank(draw):
 
 
 def test_most_numbers_stand_side_by_side():
-    parts = [ndimage.label(image > 60)[1] for image in numbers(60, seed=0)]
+    parts = [ndimage.label(image > 140)[1] for image in numbers(60, seed=0)]
     assert np.mean(np.array(parts) >= 2) > 0.6
 
 
