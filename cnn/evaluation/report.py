@@ -108,25 +108,33 @@ def summarize_predictions(logits: Tensor, labels: Tensor, temperature: float) ->
 
 
 def evaluate_for_card(
-    network: nn.Module, dataset: Dataset, validation: Split, test: Split
+    network: nn.Module,
+    dataset: Dataset,
+    validation: Split,
+    test: Split,
+    augmented: Tensor | None = None,
 ) -> tuple[dict[str, Any], TestSetPredictions]:
     """Evaluate a trained network; return the model card's figures by field, and the predictions.
 
-    The temperature and the out-of-distribution threshold are fitted on the validation images, so
-    that 5 % of these count as out of distribution.
+    The temperature and the out-of-distribution threshold are fitted on the validation images and,
+    where given, on `augmented` copies of them, uint8 of the same shape, so that 5 % of all these
+    count as out of distribution.
     """
     tta = inference.tta_mode(dataset)
-    validation_views = inference.logits_by_view(network, validation.images, tta)
-    validation_logits = validation_views.mean(0)
+    images, labels = validation
+    if augmented is not None:
+        images, labels = torch.cat([images, augmented]), labels.repeat(2)
+    views = inference.logits_by_view(network, images, tta)
+    validation_logits = views.mean(0)
     test_views = inference.logits_by_view(network, test.images, tta)
     test_logits = test_views.mean(0)
-    temperature = metrics.fit_temperature(validation_logits, validation.labels)
+    temperature = metrics.fit_temperature(validation_logits, labels)
     single = metrics.compute_metrics(test_views[0], test.labels)
     averaged = metrics.compute_metrics(test_logits, test.labels)
     calibrated = metrics.compute_metrics(test_logits, test.labels, temperature)
     in_dist = metrics.energy_score(test_logits)
     figures = {
-        "validation_accuracy": metrics.accuracy(validation_views[0], validation.labels),
+        "validation_accuracy": metrics.accuracy(views[0, : len(validation)], validation.labels),
         "test_accuracy": single.accuracy,
         "test_accuracy_tta": None if tta == "none" else averaged.accuracy,
         "test_loss": single.loss,
@@ -136,7 +144,6 @@ def evaluate_for_card(
         "temperature": temperature,
         "ood_score": "energy",
         "ood_threshold": metrics.energy_score(validation_logits).quantile(OOD_FPR).item(),
-        "ood_fitted_on": f"{len(validation):,} validation images",
         "ood_auroc": {
             kind: metrics.auroc(
                 in_dist, metrics.energy_score(inference.logits(network, images, tta))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from cnn import __version__, hardware
-from cnn.data import datasets
+from cnn.data import augmentation, datasets, photos
 from cnn.data.datasets import Split
 from cnn.evaluation import inference, metrics
 from cnn.evaluation.report import evaluate_for_card
@@ -23,6 +23,8 @@ from cnn.training.config import Recipe, to_args
 from cnn.training.loop import fit
 from cnn.training.presets import PRESETS
 from cnn.training.state import TrainState, start
+
+PHOTO = "photo"
 
 
 def finalize(
@@ -45,9 +47,12 @@ def finalize(
         average_weights(network, run.init_weights, recipe.init_fraction)
     checkpoints.round_to_half(network)
     validation = run.splits.validation
-    figures, predictions = evaluate_for_card(network, dataset, validation, run.splits.test)
-    if recipe.strokes:
-        figures["ood_fitted_on"] += f", held out of {dataset.title} and {', '.join(recipe.strokes)}"
+    augmented = (
+        photo_copies(validation.images, recipe.seed) if PHOTO in recipe.augmentation else None
+    )
+    figures, predictions = evaluate_for_card(
+        network, dataset, validation, run.splits.test, augmented
+    )
     card = ModelCard(
         dataset=recipe.dataset,
         model=recipe.model,
@@ -58,6 +63,7 @@ def finalize(
         train_accuracy=kept.train_accuracy if kept else 0.0,
         train_loss=kept.train_loss if kept else 0.0,
         **figures,
+        ood_fitted_on=_describe_calibration(run),
         train_seconds=run.seconds + (run.init_card.train_seconds if run.init_card else 0.0),
         hardware=hardware.describe(run.device),
         device=run.device.type,
@@ -76,6 +82,29 @@ def finalize(
         history=_history(run, network, validation),
     )
     return Checkpoint(network.cpu(), card, predictions)
+
+
+def photo_copies(images: Tensor, seed: int) -> Tensor:
+    """Change images as the augmentation `photo` does and brighten them as photographs are.
+
+    Takes and returns uint8 (N, C, H, W).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    changed = augmentation.photo(inference.to_float(images, torch.device("cpu")), generator)
+    views = torch.cat([photos.brighten(image) for image in changed.split(1)])
+    return views.mul(255).round().to(torch.uint8)
+
+
+def _describe_calibration(run: TrainState) -> str:
+    """Say on which images temperature and threshold were fitted."""
+    recipe = run.recipe
+    description = f"{len(run.splits.validation):,} validation images"
+    if recipe.strokes:
+        title = datasets.get_dataset(recipe.dataset).title
+        description += f", held out of {title} and {', '.join(recipe.strokes)}"
+    if PHOTO in recipe.augmentation:
+        description += f" and a copy of each changed by {PHOTO}"
+    return description
 
 
 @torch.no_grad()
