@@ -9,6 +9,7 @@ const PEN = 0.062;
 const CLOSEST = 0.004;
 const RETRY_AFTER = 1000;
 const BUSY_FOR = 400;
+const SHORTEST_INTERVAL = 33; // milliseconds between questions to the server
 const STEP = 0.05;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const KEYS = "keys";
@@ -110,7 +111,17 @@ async function predict() {
       use(null);
     }
   }
-  return server.look({ token: props.token, strokes, final: resting() });
+  return askServer({ token: props.token, strokes, final: resting() });
+}
+
+async function askServer(question) {
+  const response = await fetch(`${window.gradio_config.root}/predictions/drawing`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(question),
+  });
+  if (!response.ok) throw new Error(response.statusText);
+  return response.json();
 }
 
 // ---- what the network says: one request at a time, the newest drawing wins -------------
@@ -154,7 +165,7 @@ async function ask() {
       } else if (strokes.length) {
         const took = performance.now() - start;
         hear(answer, took);
-        if (!resting() && !network) await pause(took);
+        if (!resting() && !network) await pause(Math.max(took, SHORTEST_INTERVAL - took));
       }
     } catch {
       part("words").textContent = "The server does not answer. It is asked again in a moment.";

@@ -86,24 +86,15 @@ def client(hosted):
 
 @pytest.fixture(scope="module")
 def pad(hosted):
-    """Call the pad's server function, as pad.js does."""
-    components = httpx.get(f"{hosted}config").json()["components"]
-    own = next(c["id"] for c in components if "look" in c["props"].get("server_fns", []))
+    """Ask for the prediction of a drawing, as pad.js does."""
 
-    def look(strokes, token=None, final=True):
-        data = {"token": token, "strokes": strokes, "final": final}
-        request = {"session_hash": "a", "component_id": own, "fn_name": "look", "data": data}
-        answer = httpx.post(
-            f"{hosted}gradio_api/component_server/",
-            content=json.dumps(request),
-            headers={"Content-Type": "application/json"},
-            timeout=60,
-        )
+    def ask(strokes, token=None, final=True):
+        question = json.dumps({"token": token, "strokes": strokes, "final": final})
+        answer = httpx.post(f"{hosted}predictions/drawing", content=question, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
-    look.number = own
-    return look
+    return ask
 
 
 @pytest.fixture(scope="session")

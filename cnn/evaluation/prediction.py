@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from cnn import UserError
@@ -47,15 +48,29 @@ class Prediction:
         return self.ranked[0][1]
 
 
-def predict(checkpoint: Checkpoint, image: Tensor) -> Prediction:
+def predict(
+    checkpoint: Checkpoint, image: Tensor, dtype: torch.dtype = torch.float32
+) -> Prediction:
     """Predict the class of one image with the card's temperature and test-time augmentation.
 
     `image` is float32 (V, C, H, W) in [0, 1]: one view of it, or several to be averaged. A blank
-    drawing gets equal probabilities.
+    drawing gets equal probabilities. `dtype` is the number format of convolutions.
     """
+    return _interpret(checkpoint, logits(checkpoint, image, dtype), is_blank=not image.any())
+
+
+def predict_batch(checkpoint: Checkpoint, images: Tensor) -> list[Prediction]:
+    """Predict the class of each of several images, float32 (N, C, H, W) in [0, 1], as `predict`."""
+    outputs = inference.logits(checkpoint.network, images, checkpoint.card.tta)
+    return [
+        _interpret(checkpoint, output, is_blank=not image.any())
+        for output, image in zip(outputs, images, strict=True)
+    ]
+
+
+def _interpret(checkpoint: Checkpoint, output: Tensor, is_blank: bool) -> Prediction:
     card = checkpoint.card
-    output = logits(checkpoint, image)
-    if get_dataset(card.dataset).input == "strokes" and not image.any():
+    if get_dataset(card.dataset).input == "strokes" and is_blank:
         uniform = 1 / len(card.classes)
         return Prediction(card.classes, (uniform,) * len(card.classes), "blank")
     probabilities = tuple((output / card.temperature).softmax(0).tolist())
@@ -70,7 +85,7 @@ def ood_score(checkpoint: Checkpoint, output: Tensor) -> float:
     return metrics.OOD_SCORES[checkpoint.card.ood_score](output).item()
 
 
-def logits(checkpoint: Checkpoint, image: Tensor) -> Tensor:
+def logits(checkpoint: Checkpoint, image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Compute the logits (classes,) of one image, given as in `predict`, before temperature."""
     dataset = get_dataset(checkpoint.card.dataset)
     if image.shape[1:] != (dataset.channels, dataset.size, dataset.size):
@@ -78,7 +93,7 @@ def logits(checkpoint: Checkpoint, image: Tensor) -> Tensor:
             f"An image of shape {tuple(image.shape)} does not fit {dataset.title}. "
             f"Give (views, {dataset.channels}, {dataset.size}, {dataset.size})."
         )
-    return inference.logits(checkpoint.network, image, checkpoint.card.tta).mean(0)
+    return inference.logits(checkpoint.network, image, checkpoint.card.tta, dtype).mean(0)
 
 
 def compare_models(

@@ -13,8 +13,8 @@ import torch
 
 from cnn import UserError, settings
 from cnn.models import custom
-from cnn.models.checkpoints import BUNDLED
-from cnn.web import components, permalink, session, theme
+from cnn.models.checkpoints import BUNDLED, ModelRegistry
+from cnn.web import components, endpoints, permalink, session, theme
 from cnn.web import subject as subjects
 from cnn.web.server import cleanup, gradio_internals, logs, middleware
 from cnn.web.server.presence import Presence
@@ -41,8 +41,8 @@ HOST = {
 SPACE = {"FORWARDED_ALLOW_IPS": middleware.TRUSTED_PROXIES}
 
 
-def page(folder: Path = BUNDLED) -> gr.Blocks:
-    """Build the whole page, predicting with the networks of a folder of checkpoints."""
+def page(template: session.VisitorSession) -> gr.Blocks:
+    """Build the whole page, predicting with the bundled networks of a session."""
     with gr.Blocks(
         title="CNN Playground",
         analytics_enabled=False,
@@ -52,7 +52,7 @@ def page(folder: Path = BUNDLED) -> gr.Blocks:
             components.header()
             link = permalink.button()
         subject = gr.State(subjects.initial_subject())
-        visitor = session.state(folder)
+        visitor = session.state(template)
         with gr.Column(elem_classes="page-grid"):
             with gr.Column(elem_classes="dock"):
                 components.input_switch()
@@ -74,11 +74,17 @@ def page(folder: Path = BUNDLED) -> gr.Blocks:
 def serve(folder: Path = BUNDLED, **options) -> gr.Blocks:
     """Build the page and serve it behind the middleware; `options` go to `launch`."""
     custom.load_from_settings()
-    blocks = page(folder)
+    template = session.VisitorSession(ModelRegistry(folder))
+    blocks = page(template)
     gc.freeze()  # 460,000 objects of the page: looking through them stopped everybody for 0.8 s
     gc.collect()  # the next one is due when visitors have as many
     presence = Presence()
-    app_kwargs = middleware.app_kwargs(folder, blocks, presence, _allowed_hosts(options))
+    app_kwargs = middleware.app_kwargs(
+        blocks,
+        presence,
+        [middleware.health_route(template.bundled), *endpoints.routes(template)],
+        _allowed_hosts(options),
+    )
     app_kwargs["lifespan"] = lambda host: cleanup.cleanup_lifespan(
         blocks, gradio_internals.Housekeeping(host, blocks, presence).run
     )

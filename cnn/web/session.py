@@ -2,7 +2,6 @@
 
 import secrets
 from collections import Counter
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 import gradio as gr
@@ -172,12 +171,11 @@ class VisitorSession:
             self.training_job.cancel()
 
 
-def state(folder: Path) -> gr.State:
-    """Return a State with one `VisitorSession` per browser session.
+def state(template: VisitorSession) -> gr.State:
+    """Return a State with one `VisitorSession` per browser session, each opened from a template.
 
-    Its `template` is the session that the page is built with; it only has bundled networks.
+    Its `template` is that session, with which the page is built; it only has bundled networks.
     """
-    template = VisitorSession(ModelRegistry(folder))
     state = gradio_internals.session_state(lambda: template.open())
     state.template = template
     return state

@@ -54,7 +54,7 @@ WATCH = """() => {
   };
   const { fetch } = window, { postMessage } = Worker.prototype;
   window.fetch = (...given) => {
-    if (String(given[0]).includes("component_server")) ask();
+    if (String(given[0]).includes("predictions/drawing")) ask();
     return fetch(...given);
   };
   Worker.prototype.postMessage = function (message, ...given) {

@@ -141,7 +141,7 @@ class Page:
         """Read from the page's own description."""
         config = json.loads(await visitor.ask("/config"))
         parts = {part["id"]: part["props"] for part in config["components"]}
-        pad = next(i for i, props in parts.items() if "look" in props.get("server_fns", []))
+        pad = next(i for i, props in parts.items() if "web_model" in props.get("server_fns", []))
         button = next(i for i, props in parts.items() if props.get("value") == "Start")
 
         def event(*target: object) -> dict:
@@ -195,13 +195,10 @@ async def draw(visitor: Visitor, page: Page, seconds: float, asked: Asked) -> No
 
 async def look(visitor: Visitor, page: Page, strokes: list, final: bool, asked: Asked) -> None:
     """One question of the pad. Where the pen is final it is asked until it is answered."""
-    question = {
-        **{"session_hash": visitor.session, "component_id": page.pad, "fn_name": "look"},
-        "data": {"token": None, "strokes": strokes, "final": final},
-    }
+    question = {"token": visitor.session, "strokes": strokes, "final": final}
     start = time.perf_counter()
     try:
-        answer = json.loads(await visitor.ask("/gradio_api/component_server/", question))
+        answer = json.loads(await visitor.ask("/predictions/drawing", question))
     except (Refused, OSError, asyncio.IncompleteReadError) as fault:
         asked.faults.append(str(fault))
         return

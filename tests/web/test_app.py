@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor, wait
 
 import gradio as gr
 import httpx
@@ -13,14 +11,14 @@ import torch
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
-from cnn import UserError, hardware
+from cnn import UserError
 from cnn.data import synthetic
 from cnn.data.datasets import CIFAR10, DIGITS
-from cnn.evaluation import prediction
 from cnn.evaluation.report import EvaluationReport
 from cnn.models import checkpoints
+from cnn.models.checkpoints import ModelRegistry
 from cnn.web import app, components, subject
-from cnn.web.tabs import draw
+from cnn.web.session import VisitorSession
 
 ENDPOINTS = [
     "/attribution",
@@ -132,50 +130,12 @@ def test_an_evaluation_agrees_with_the_card(client):
     assert len(report["mistakes"]) == min(100, round(10_000 * (1 - report["accuracy"])))
 
 
-def test_the_pad_gets_bars_pixels_and_words(pad):
-    answer = pad(synthetic.example(7))
-    assert len(answer["probabilities"]) == 10
-    assert len(answer["pixels"]) == 28 * 28
-    assert (answer["label"], answer["words"]) == ("7", "confident")
-
-
-@pytest.mark.parametrize("drawing", [None, 7, "7", [7], [["7"]], [[[1]]], [[[1, 2]]] * 1000])
-def test_the_pad_answers_nonsense_with_a_sentence(pad, drawing):
-    assert pad(drawing)["error"].endswith(".")
-
-
-@pytest.fixture
-def held(monkeypatch):
-    """Holds every answer to the pad back until the event is set."""
-    go = threading.Event()
-
-    def predict(*given):
-        go.wait(60)
-        return prediction.predict(*given)
-
-    monkeypatch.setattr(draw, "predict", predict)
-    yield go
-    go.set()
-
-
-def test_under_pressure_what_is_asked_within_a_stroke_is_dropped_and_what_ends_one_never(pad, held):
-    seven = synthetic.example(7)
-    with ThreadPoolExecutor(max_workers=60) as visitors:
-        count = hardware.cpu_count() + draw.MAX_WAITING
-        final = [visitors.submit(pad, seven, final=True) for _ in range(count)]
-        live = []
-        while not any(answer.done() for answer in live):
-            live.append(visitors.submit(pad, seven, final=False))
-            wait(live, timeout=0.1)
-        assert {"busy": True} in [answer.result() for answer in live if answer.done()]
-        final.append(visitors.submit(pad, seven, final=True))
-        held.set()
-        assert all(answer.result()["label"] == "7" for answer in final)
-    assert pad(seven, final=False)["label"] == "7"
+def _page(folder):
+    return app.page(VisitorSession(ModelRegistry(folder)))
 
 
 def test_without_checkpoints_each_tab_says_which_command_makes_one(tmp_path):
-    page = json.dumps(app.page(tmp_path).get_config_file(), default=str)
+    page = json.dumps(_page(tmp_path).get_config_file(), default=str)
     assert "python -m cnn train --dataset mnist" in page
     assert "python -m cnn train --dataset cifar10" in page
 
@@ -184,7 +144,7 @@ def test_one_missing_network_leaves_the_other_tab_working(tmp_path):
     for path in checkpoints.list_files(checkpoints.BUNDLED):
         if checkpoints.read_card(path).dataset == "mnist":
             shutil.copy(path, tmp_path)
-    names = {block.api_name for block in app.page(tmp_path).fns.values()}
+    names = {block.api_name for block in _page(tmp_path).fns.values()}
     assert "classify_digit" in names
     assert "classify_photo" not in names
 

@@ -13,7 +13,7 @@ visitor = pytest.importorskip("support.visitor")
 
 LEARNING = {"timeout": 120_000}  # milliseconds, on a machine that does much else
 PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
-QUESTIONS = "**/component_server/"
+QUESTIONS = "**/predictions/drawing"
 ANSWERED = ".input:visible .headline:not([aria-busy])"
 
 
@@ -84,7 +84,7 @@ def test_between_questions_the_pad_rests_until_the_pen_is_lifted(visit):
         page.mouse.move(*visitor.on_pad(page, [[(0.9, 0.9)]])[0][0])
     with page.expect_response(QUESTIONS):
         page.mouse.up()
-    final = [question["data"]["final"] for question in asked]
+    final = [question["final"] for question in asked]
     assert final[final.index(False) :] == [False, True]
 
 
@@ -93,12 +93,10 @@ def test_while_a_digit_of_ours_is_written_the_pad_rests_as_with_a_pen(visit):
     has_settled(page, "3")
     asked = []
     page.on("request", lambda one: QUESTIONS[3:] in one.url and asked.append(one.post_data_json))
-    with page.expect_request(
-        lambda one: QUESTIONS[3:] in one.url and one.post_data_json["data"]["final"]
-    ):
+    with page.expect_request(lambda one: QUESTIONS[3:] in one.url and one.post_data_json["final"]):
         page.keyboard.press("7")
     has_settled(page, "7")
-    final = [question["data"]["final"] for question in asked]
+    final = [question["final"] for question in asked]
     assert final == [False] * (len(final) - 1) + [True]
 
 
@@ -170,7 +168,7 @@ def test_who_asked_for_little_motion_sees_the_digit_at_once(visit):
     page.on("request", lambda request: asked.append(request.url))
     page.keyboard.press("7")
     has_settled(page, "7")
-    assert len([url for url in asked if url.endswith("/component_server/")]) == 1
+    assert len([url for url in asked if url.endswith("/predictions/drawing")]) == 1
 
 
 def test_one_request_is_under_way_and_the_newest_drawing_is_asked_next(visit):
@@ -179,7 +177,7 @@ def test_one_request_is_under_way_and_the_newest_drawing_is_asked_next(visit):
     held, asked = [], []
 
     def hold_the_first(route):
-        asked.append(json.loads(route.request.post_data)["data"]["strokes"])
+        asked.append(json.loads(route.request.post_data)["strokes"])
         if len(asked) == 1:
             held.append(route)
         else:
@@ -230,7 +228,7 @@ def test_a_busy_server_answers_when_the_pen_is_lifted(visit):
     has_settled(page, "3")
 
     def busy_within_strokes(route):
-        if json.loads(route.request.post_data)["data"]["final"]:
+        if json.loads(route.request.post_data)["final"]:
             route.continue_()
         else:
             route.fulfill(json={"busy": True})

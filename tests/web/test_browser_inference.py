@@ -7,7 +7,8 @@ from cnn.data import synthetic
 expect = pytest.importorskip("playwright.sync_api").expect
 visitor = pytest.importorskip("support.visitor")
 
-QUESTIONS = "**/component_server/"
+QUESTIONS = "**/predictions/drawing"
+NETWORKS = "**/component_server/"
 TOLD = "**/run/predict*"
 SETTLED = ".headline:not([aria-busy])"
 WITHOUT_WORKERS = {
@@ -60,9 +61,12 @@ def draw(page, digit):
 
 
 def posted(page):
-    """The functions of the server that were called, by the name or number in the request."""
-    bodies = [one.post_data_json for one in page.questions if one.method == "POST"]
-    return [body.get("fn_name", "event") for body in bodies]
+    """Which functions of the server were called: a component's, an event's, or its endpoint."""
+    requests = [one for one in page.questions if one.method == "POST"]
+    return [
+        "drawing" if "predictions" in one.url else one.post_data_json.get("fn_name", "event")
+        for one in requests
+    ]
 
 
 def test_a_drawing_is_predicted_without_a_question_and_told_to_the_server_once(page):
@@ -98,14 +102,14 @@ def test_without_a_connection_drawings_are_still_predicted(page):
 
 def test_another_network_is_fetched_and_predicts(page):
     source = page.locator(".source .network").first.inner_text()
-    with page.expect_response(QUESTIONS):
+    with page.expect_response(NETWORKS):
         page.get_by_role("combobox", name="Network").first.click()
         page.get_by_role("option", name="mnist-tiny-cnn").click()
     expect(page.locator(".source .network").first).not_to_have_text(source)
     page.locator("[data-inference=browser]").wait_for()
     draw(page, 5)
     has_settled(page, "5")
-    assert "look" not in posted(page)[-2:]
+    assert "drawing" not in posted(page)[-2:]
 
 
 def test_the_page_opens_without_waiting_for_the_network(browser, address):
@@ -114,7 +118,7 @@ def test_the_page_opens_without_waiting_for_the_network(browser, address):
             route.continue_()
 
     page = browser.new_context().new_page()
-    page.route(QUESTIONS, hold_the_network)
+    page.route(NETWORKS, hold_the_network)
     page.goto(address)
     has_settled(page, "3")
     draw(page, 7)
@@ -143,7 +147,7 @@ def test_a_damaged_network_leaves_it_to_the_server(browser, address):
         return route.fulfill(json=model | {"file": model["file"][:1000]})
 
     page = browser.new_context().new_page()
-    page.route(QUESTIONS, damage)
+    page.route(NETWORKS, damage)
     page.goto(address)
     has_settled(page, "3")
     draw(page, 7)

@@ -179,7 +179,7 @@ def test_sessions_that_are_over_leave_nothing_behind():
 
 
 def test_a_state_makes_a_session_of_its_own_each_time():
-    state = sessions.state(BUNDLED)
+    state = sessions.state(VisitorSession(ModelRegistry(BUNDLED)))
     first, second = state.value(), state.value()
     assert first.token != second.token
     assert state.template.by_token(first.token) is first

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Set
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,12 +13,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cnn
 from cnn import settings
-from cnn.models.checkpoints import ModelRegistry
 from cnn.web.server import cleanup, gradio_internals, routes
 from cnn.web.server.limits import OpenRequest, OpenRequests, OpenStreams, RateLimiter, address_key
 from cnn.web.server.page_cache import PageCache
@@ -64,21 +63,29 @@ class Refusal(Exception):  # noqa: N818
         self.response = JSONResponse({"detail": sentence}, status, headers)
 
 
+def health_route(networks: Iterable[str]) -> Route:
+    """Return the route /healthz, which names the version and the networks."""
+    health = JSONResponse({"version": cnn.__version__, "networks": list(networks)})
+
+    async def endpoint(_: Request) -> JSONResponse:
+        return health
+
+    return Route("/healthz", endpoint)
+
+
 def app_kwargs(
-    folder: Path, blocks: Blocks, presence: Presence, allowed_hosts: Set[str] | None = None
+    blocks: Blocks,
+    presence: Presence,
+    endpoints: Sequence[BaseRoute],
+    allowed_hosts: Set[str] | None = None,
 ) -> dict:
-    """Return what `launch(app_kwargs=...)` takes: the middleware, and /healthz.
+    """Return what `launch(app_kwargs=...)` takes: the middleware, and routes besides Gradio's.
 
     `allowed_hosts` are names of this server besides localhost; None if any may be used.
     """
-    networks = list(ModelRegistry(folder))
-
-    def health(_: Request) -> JSONResponse:
-        return JSONResponse({"version": cnn.__version__, "networks": networks})
-
     guard = Middleware(RequestGuard, blocks, presence, allowed_hosts)
     cache = Middleware(PageCache, routes.PAGES)
-    return {"middleware": [guard, cache], "routes": [Route("/healthz", health)]}
+    return {"middleware": [guard, cache], "routes": list(endpoints)}
 
 
 class RequestGuard:
@@ -228,6 +235,11 @@ class RequestGuard:
 
     def _check(self, body: bytes, path: str, address: str) -> None:
         """Refuse a body that Gradio cannot read, and a session that asks for too much."""
+        if path == routes.DRAWING:  # whose endpoint reads it, and which belongs to a token
+            token = routes.token_of(body)
+            if token and not self._session_rate.allows(token):
+                raise _too_fast()
+            return
         error = routes.describe_error(body, path, self.blocks)
         if error:
             raise _error(400, error)

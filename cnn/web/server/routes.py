@@ -11,6 +11,7 @@ from gradio.utils import get_upload_folder
 API = "/gradio_api"
 FILE = f"{API}/file="
 UPLOAD = f"{API}/upload"
+DRAWING = "/predictions/drawing"
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PAGES = {"/", "/config", "/config/"}  # each takes as long to build as thirty drawings
 
@@ -25,6 +26,7 @@ _GET = re.compile(
 _POST = re.compile(
     rf"{API}/(queue/join|cancel|upload|component_server/?|reset/?)"
     rf"|{API}/(run|api|call|call/v2)/{_NAME}/?"
+    rf"|{DRAWING}"
 )
 _LARGEST_NUMBER = 10**9
 
@@ -128,6 +130,12 @@ def _is_number(value: object) -> bool:
 def session_of(body: bytes) -> str | None:
     """Return the session that a JSON body names."""
     found = re.search(rb'"session_hash"\s*:\s*"([A-Za-z0-9_-]{1,64})"', body)
+    return found[1].decode() if found else None
+
+
+def token_of(body: bytes) -> str | None:
+    """Return the visitor's token that the JSON body of a question about a drawing names."""
+    found = re.search(rb'"token"\s*:\s*"([A-Za-z0-9_-]{1,64})"', body)
     return found[1].decode() if found else None
 
 

@@ -7,7 +7,7 @@ import anyio.to_thread
 import gradio as gr
 from torch import nn
 
-from cnn import UserError, hardware, settings
+from cnn import UserError, settings
 from cnn.data.datasets import MNIST
 from cnn.data.drawings import digit_from_strokes
 from cnn.evaluation.prediction import predict
@@ -21,7 +21,6 @@ from cnn.web.session import VisitorSession, choices, chooser
 from cnn.web.subject import Strokes, Subject
 
 MAPS = 8  # of each activation, in the strip below the pad
-MAX_WAITING = 16  # requests; beyond this only finished drawings are predicted
 
 
 def dock(session: gr.State, subject: gr.State) -> gr.HTML | None:
@@ -58,32 +57,12 @@ def tab(session: gr.State, pad: gr.HTML | None) -> gr.Tab:
 
 
 def _pad(template: VisitorSession) -> gr.HTML:
-    turns = anyio.CapacityLimiter(hardware.cpu_count())
-
-    def answer(request: object) -> dict:
-        try:
-            token, drawing = request["token"], request["strokes"]
-            image = digit_from_strokes(drawing)
-        except (TypeError, KeyError):
-            return {"error": "That is no drawing."}
-        except UserError as error:
-            return {"error": str(error)}
-        checkpoint = template.by_token(token).checkpoint(MNIST.name)
-        prediction = predict(checkpoint, image)
-        return components.prediction_message(checkpoint.card, prediction, image)
-
-    async def look(request: object) -> dict:
-        final = isinstance(request, dict) and request.get("final")
-        if not final and turns.statistics().tasks_waiting >= MAX_WAITING:
-            return {"busy": True}
-        return await anyio.to_thread.run_sync(answer, request, limiter=turns)
-
     return components.prediction_panel(
         template.checkpoint(MNIST.name).card,
         before=components.asset("pad.html"),
         script=components.asset("browser_inference.js") + components.asset("pad.js"),
         css_template=components.asset("pad.css"),
-        server_functions=[look, _web_models(template)],
+        server_functions=[_web_models(template)],
         browser_inference=settings.browser_inference(),
         examples={digit: subjects.example_digit(int(digit)) for digit in MNIST.classes},
         network=_network_key(template),
