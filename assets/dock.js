@@ -23,7 +23,7 @@ cnn.settled = () => {
   dispatchEvent(new Event("subjectchange"));
 };
 
-// ---- the address: tab, network, layer, map, class, temperature, example ------------------------
+// ---- the address: tab, section, network, layer, map, class, temperature, example ------------------------
 
 cnn.parameter = (name) => new URLSearchParams(location.search).get(name) || "";
 
@@ -45,6 +45,13 @@ cnn.openTab = (name) => {
   if (button && button.getAttribute("aria-selected") !== "true") button.click();
 };
 
+// The section of Inside that is shown.
+cnn.openSection = (name, push = true) => {
+  document.querySelector(".page-grid").dataset.section = name;
+  if (push) cnn.setAddress({ section: name });
+  dispatchEvent(new Event("sectionchange"));
+};
+
 cnn.showInput = (input) => {
   const page = document.querySelector(".page-grid");
   if (!page || page.dataset.input === input) return;
@@ -56,8 +63,8 @@ cnn.showInput = (input) => {
 addEventListener("click", (event) => {
   const input = event.target.closest("[data-show-input]");
   if (input) cnn.showInput(input.dataset.showInput);
-  const section = event.target.closest("[data-section]");
-  if (section) document.getElementById(section.dataset.section).scrollIntoView({ block: "start" });
+  const section = event.target.closest("button[data-section]");
+  if (section) cnn.openSection(section.dataset.section);
 });
 
 function followTab() {
@@ -65,6 +72,7 @@ function followTab() {
   const selected = tabButtons().find((button) => button.getAttribute("aria-selected") === "true");
   if (!page || !selected || page.dataset.tab === tabName(selected)) return;
   const isFirst = !page.dataset.tab;
+  if (isFirst) cnn.openSection(cnn.parameter("section") || "layers", false);
   page.dataset.tab = tabName(selected);
   if (page.dataset.tab === "draw") cnn.showInput("strokes");
   if (page.dataset.tab === "photo") cnn.showInput("photo");
@@ -79,6 +87,7 @@ addEventListener("popstate", () => {
   const page = document.querySelector(".page-grid");
   cnn.goingBack = Boolean(page) && page.dataset.tab !== name;
   cnn.openTab(name);
+  cnn.openSection(cnn.parameter("section") || "layers", false);
   dispatchEvent(new Event("addresschange"));
 });
 

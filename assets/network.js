@@ -1,37 +1,14 @@
-// Follows follow.js: draws each layer as a column of its strongest maps, and all maps of the selected
-// layer. Where the browser predicts, the maps follow the pen by the window's event "activations".
+// Follows follow.js and colors.js: draws each layer as a column of its strongest maps, and all maps of
+// the selected layer. Where the browser predicts, maps and classes follow the pen by the window's event
+// "activations", without a question to the server.
 
 const view = element.querySelector(".network");
 const columns = element.querySelector(".layers");
-const grid = element.querySelector(".maps");
 
 cnn.selection = { layer: cnn.parameter("layer"), map: cnn.parameter("map"), row: null, column: null };
 details = () => cnn.selection;
 let waiting = false; // for the maps of another layer
 let canvases = new Map(); // by layer: [{canvas, channel}]
-
-function ramp(name) {
-  const stops = getComputedStyle(document.querySelector(".page-grid")).getPropertyValue(name).split(",").map((color) => color.trim().split(/\s+/).map(Number));
-  return Array.from({ length: 256 }, (_, index) => {
-    const at = (index / 255) * (stops.length - 1);
-    const low = Math.min(Math.floor(at), stops.length - 2);
-    return stops[low].map((part, channel) => part + (at - low) * (stops[low + 1][channel] - part));
-  });
-}
-
-// Levels are bytes, 128 for zero and 255 for the layer's largest magnitude.
-function paint(canvas, levels, signed, colors) {
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
-  for (let pixel = 0; pixel < levels.length; pixel++) {
-    const color = colors[signed ? levels[pixel] : Math.max(0, Math.min(255, 2 * (levels[pixel] - 128)))];
-    image.data.set(color, 4 * pixel);
-    image.data[4 * pixel + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
-}
-
-const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
 function mapButton(layer, channel) {
   const [, height, width] = layer.shape;
@@ -93,16 +70,7 @@ function column(layer) {
   name.firstChild.textContent = layer.name;
   name.dataset.layer = layer.name;
   head.querySelector("small").textContent = layer.shape.join(" × ");
-  const help = document.getElementById("explain-" + layer.kind.replace(/\W/g, "-"));
-  if (help) {
-    const question = document.createElement("button");
-    question.type = "button";
-    question.className = "help";
-    question.textContent = "?";
-    question.setAttribute("aria-label", "What is " + layer.kind + "?");
-    question.setAttribute("popovertarget", help.id);
-    head.append(question);
-  }
+  if (layer.name !== "input") head.append(questionMark(layer.kind, layer.example));
   const body = document.createElement("div");
   body.className = "layer-body";
   if (layer.shape.length === 1) addUnits(body, layer);
@@ -112,26 +80,48 @@ function column(layer) {
   return node;
 }
 
-function classes({ classes, probabilities }) {
+// Opens the explanation of a kind of layer, with an example of the current input.
+function questionMark(kind, example) {
+  const help = document.getElementById("explain-" + kind.replace(/\W/g, "-"));
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "help";
+  button.textContent = "?";
+  button.setAttribute("aria-label", `What is ${kind}?`);
+  button.setAttribute("popovertarget", help.id);
+  button.addEventListener("click", () => (help.querySelector(".example span").textContent = example));
+  return button;
+}
+
+function classColumn({ classes, examples }) {
   const node = document.createElement("div");
   node.className = "layer classes";
-  node.innerHTML = "<div class='layer-head'><b>softmax</b><small></small><button type='button' class='help' popovertarget='explain-softmax' aria-label='What is softmax?'>?</button></div><div class='layer-body'></div>";
-  node.querySelector("small").textContent = String(classes.length);
-  const best = Math.max(...probabilities);
-  classes.forEach((name, index) => {
+  node.innerHTML = "<div class='layer-head'><div><b>logits</b></div><div><b>softmax</b></div></div><div class='layer-body'></div>";
+  const [logits, softmax] = node.firstChild.children;
+  logits.append(questionMark("logit", examples.logit));
+  softmax.append(questionMark("softmax", examples.softmax));
+  for (const name of classes) {
     const row = document.createElement("div");
-    row.className = "class" + (probabilities[index] === best ? " best" : "");
-    row.style.setProperty("--share", probabilities[index]);
-    row.innerHTML = "<span></span><i></i>";
+    row.className = "class";
+    row.innerHTML = "<span></span><small></small><i></i>";
     row.firstChild.textContent = name;
     node.lastChild.append(row);
-  });
+  }
   return node;
+}
+
+function showClasses(logits, probabilities) {
+  const best = Math.max(...probabilities);
+  columns.querySelectorAll(".class").forEach((row, index) => {
+    row.classList.toggle("best", probabilities[index] === best);
+    row.style.setProperty("--share", probabilities[index]);
+    row.querySelector("small").textContent = logits[index].toFixed(1).replace("-", "−");
+  });
 }
 
 function ring() {
   const { layer, map } = cnn.selection;
-  element.querySelectorAll("[data-layer]").forEach((button) => {
+  document.querySelectorAll(":is(.network, .layer-maps) [data-layer]").forEach((button) => {
     const pressed = button.dataset.layer === layer && (button.dataset.map ?? String(map)) === String(map);
     button.setAttribute("aria-pressed", String(pressed));
   });
@@ -143,13 +133,14 @@ function build() {
   view.dataset.version = shown.version;
   canvases = new Map();
   const left = columns.scrollLeft;
-  columns.replaceChildren(...shown.layers.map(column), classes(shown));
+  columns.replaceChildren(...shown.layers.map(column), classColumn(shown.output));
+  showClasses(shown.output.logits, shown.output.probabilities);
   columns.scrollLeft = left;
   const layer = shown.layers.find(({ name }) => name === shown.selected);
   if (cnn.selection.layer !== shown.selected && !waiting) cnn.selection = { layer: shown.selected, map: "", row: null, column: null };
   waiting = false;
-  const section = element.querySelector(".layer-maps");
-  section.hidden = false;
+  const section = document.querySelector(".layer-maps");
+  const grid = section.querySelector(".maps");
   section.querySelector("h3").textContent = `${layer.name}: ${layer.shape[0]} maps of ${layer.shape[1]} × ${layer.shape[2]}`;
   grid.replaceChildren();
   addMaps(grid, layer, layer.channels.length);
@@ -174,12 +165,14 @@ function choose({ layer, map, row = null, column = null }, push = true) {
 }
 cnn.select = choose;
 
-element.addEventListener("click", (event) => {
-  const pressed = event.target.closest("[data-layer]");
+function press(event) {
+  if (!element.isConnected) return removeEventListener("click", press);
+  const pressed = event.target.closest(":is(.network, .layer-maps) [data-layer]");
   if (!pressed || pressed.dataset.layer === "input") return;
   const layer = props.value.layers.find(({ name }) => name === pressed.dataset.layer);
   if (layer && layer.shape.length === 3) choose({ layer: layer.name, map: pressed.dataset.map ?? String(layer.channels[0]) });
-});
+}
+addEventListener("click", press);
 
 watch("value", build);
 addEventListener("addresschange", () => {
@@ -187,25 +180,23 @@ addEventListener("addresschange", () => {
   if (layer && (layer !== cnn.selection.layer || map !== cnn.selection.map)) choose({ layer, map }, false);
 });
 
-function live({ detail: { layers } }) {
+function live({ detail: { network, pixels, layers, logits, probabilities } }) {
   if (!element.isConnected) return removeEventListener("activations", live);
-  if (!onScreen) return;
+  if (!onScreen || !props.value || props.value.network !== network.name) return;
   const [sequential, diverging] = [ramp("--sequential"), ramp("--diverging")];
   for (const { name, shape, values } of layers) {
     const maps = canvases.get(name);
     if (!maps) continue;
-    let largest = 1e-12;
-    let signed = false;
-    for (const value of values) {
-      if (Math.abs(value) > largest) largest = Math.abs(value);
-      if (value < 0) signed = true;
-    }
+    const { largest, signed } = range(values);
     const size = shape.length === 3 ? shape[1] * shape[2] : values.length;
     for (const { canvas, channel } of maps) {
       const part = values.subarray((channel ?? 0) * size, ((channel ?? 0) + 1) * size);
-      paint(canvas, Uint8Array.from(part, (value) => 128 + (127 * value) / largest), signed, signed ? diverging : sequential);
+      paint(canvas, levelsOf(part, largest), signed, signed ? diverging : sequential);
     }
   }
+  const [{ canvas }] = canvases.get("input");
+  paint(canvas, levelsOf(pixels, 1), false, ramp("--grey"));
+  showClasses(logits, probabilities);
   view.dataset.version = cnn.version;
   view.classList.remove("stale");
 }

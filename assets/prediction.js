@@ -35,7 +35,7 @@ function showPixels(pixels) {
 // Attribution answers this question, in Inside.
 part("why").addEventListener("click", () => {
   cnn.openTab("inside");
-  requestAnimationFrame(() => document.querySelector("#attribution").scrollIntoView({ block: "start" }));
+  cnn.openSection("attribution");
 });
 
 function showNothing() {

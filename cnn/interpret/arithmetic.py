@@ -1,5 +1,6 @@
 """The arithmetic of a network with the visitor's numbers: convolution, softmax, centering."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -10,54 +11,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn.data import strokes
-from cnn.interpret.layers import Box, activation_of, flat_layers
+from cnn.interpret.layers import activation_of, flat_layers
 from cnn.models import layers
 
-TOP_CHANNELS = 3
-
-
-@dataclass(frozen=True)
-class ChannelContribution:
-    """One input channel's part of a convolution: `patch` times `weights`, (k, k), and their sum."""
-
-    channel: int
-    patch: Tensor
-    weights: Tensor
-    sum: float
+KEEPS_MAPS_APART = (nn.BatchNorm2d, nn.ReLU, nn.GELU, nn.MaxPool2d)
 
 
 @dataclass(frozen=True)
 class ConvBreakdown:
     """How the convolution `layer` computes its activation at `row`, `column` of map `channel`.
 
-    `strongest` are the input channels with the greatest contributions and `rest` the sum of all
-    others; with `bias` they make `total`. `filter` is (C, k, k), `inputs` the layer's input,
-    (C, H, W), and `map` the whole map, (H, W). `box` is the patch on the inputs; it may reach
-    over their edge, where there are zeros. The filter moves on by `stride`.
+    The products of `patch` and `filter`, both (C, k, k), and `bias` sum to `total`. `inputs` is the
+    layer's input, (C, H, W), and `map` the whole map, (H, W). The filter moves on by `stride`; the
+    first patch reaches over the edge of the inputs by `padding`, where there are zeros.
     """
 
     layer: str
     channel: int
     row: int
     column: int
-    strongest: tuple[ChannelContribution, ...]
-    rest: float
+    patch: Tensor
+    filter: Tensor
     bias: float
     total: float
-    filter: Tensor
     inputs: Tensor
     map: Tensor
-    box: Box
     stride: int
-
-    def output_position(self, row: int, column: int) -> tuple[int, int]:
-        """Return the position on the map whose patch is centered at a pixel of the inputs."""
-        top, left, height, width = self.box
-        padding = self.row * self.stride - top, self.column * self.stride - left
-        return (
-            (row + padding[0] - height // 2) // self.stride,
-            (column + padding[1] - width // 2) // self.stride,
-        )
+    padding: int
 
 
 def producing_conv(network: nn.Sequential, layer: str | None = None) -> str | None:
@@ -79,6 +59,17 @@ def producing_conv(network: nn.Sequential, layer: str | None = None) -> str | No
         if layer is None and conv:
             return conv
     return conv if reached else None
+
+
+def map_layers_after(network: nn.Sequential, conv: str) -> list[tuple[str, nn.Module]]:
+    """Return the layers after a convolution that change each of its maps by itself, in order.
+
+    They are batch norm, activations and max pooling, up to the first layer of another kind.
+    """
+    flat = list(flat_layers(network))
+    start = [name for name, _ in flat].index(conv) + 1
+    following = ((name, layer) for name, layer in flat[start:] if type(layer) is not nn.Dropout)
+    return list(itertools.takewhile(lambda pair: isinstance(pair[1], KEEPS_MAPS_APART), following))
 
 
 @torch.inference_mode()
@@ -106,29 +97,22 @@ def break_down_conv(
     (tall, wide), (stride, _), (padding, _) = conv.kernel_size, conv.stride, conv.padding
     top, left = row * stride, column * stride
     padded = functional.pad(inputs[0], (padding,) * 4)
-    patches = padded[:, top : top + tall, left : left + wide]
+    patch = padded[:, top : top + tall, left : left + wide]
     weights = conv.weight[channel]
-    sums = (patches * weights).sum((1, 2))
-    order = sums.abs().argsort(descending=True)[:TOP_CHANNELS].tolist()
-    if len(sums) <= TOP_CHANNELS:
-        order.sort()
     bias = 0.0 if conv.bias is None else conv.bias[channel].item()
     return ConvBreakdown(
         layer=layer,
         channel=channel,
         row=row,
         column=column,
-        strongest=tuple(
-            ChannelContribution(c, patches[c], weights[c], sums[c].item()) for c in order
-        ),
-        rest=sums.sum().item() - sums[order].sum().item(),
-        bias=bias,
-        total=sums.sum().item() + bias,
+        patch=patch,
         filter=weights,
+        bias=bias,
+        total=(patch * weights).sum().item() + bias,
         inputs=inputs[0],
         map=values,
-        box=(top - padding, left - padding, tall, wide),
         stride=stride,
+        padding=padding,
     )
 
 

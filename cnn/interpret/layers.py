@@ -63,11 +63,28 @@ def flat_layers(network: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def receptive_field(network: nn.Sequential, layer: str, side: int, row: int, column: int) -> Box:
-    """Return the part of an image of `side` pixels that an activation of a convolution depends on.
+class ReceptiveField(NamedTuple):
+    """The parts of an image that the activations of a convolution depend on, in pixels.
 
-    Its row, column, height and width in pixels; it may reach over the image's edge. After Araujo,
-    Norris and Sim, "Computing receptive fields of convolutional neural networks" (2019).
+    The first one starts at `start` in both directions, is `size` wide and high, and the next one is
+    `step` further.
+    """
+
+    start: float
+    step: float
+    size: float
+
+    def box(self, row: int, column: int) -> Box:
+        """Return the part of one activation; it may reach over the image's edge."""
+        top, left = (round(self.start + self.step * index) for index in (row, column))
+        return top, left, round(self.size), round(self.size)
+
+
+def receptive_field(network: nn.Sequential, layer: str, side: int) -> ReceptiveField:
+    """Return the receptive field of a convolution, for images of `side` pixels.
+
+    After Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks"
+    (2019).
     """
     size, step, middle, pixels = 1.0, 1.0, 0.0, 1.0
     for name, module in flat_layers(network):
@@ -82,8 +99,7 @@ def receptive_field(network: nn.Sequential, layer: str, side: int, row: int, col
             step *= stride
         if name == layer:
             break
-    top, left = (pixels * (middle + index * step - (size - 1) / 2) for index in (row, column))
-    return round(top), round(left), round(pixels * size), round(pixels * size)
+    return ReceptiveField(pixels * (middle - (size - 1) / 2), pixels * step, pixels * size)
 
 
 def _side(sides: int | tuple[int, int]) -> int:

@@ -146,7 +146,7 @@ def _trace_norm(part: LayerIO, position: Position) -> tuple[list[TraceStep], Pos
     text = (
         f"minus the mean {mean:.3g}, divided by the deviation {deviation:.3g}, times "
         f"{norm.weight[channel].item():.3g}, plus {norm.bias[channel].item():.3g}"
-    )
+    ).replace("-", "\u2212")
     value = _value_at(part.input, position)
     return [TraceStep(part.name, text, (value,), _value_at(part.output, position))], position
 

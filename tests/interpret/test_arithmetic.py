@@ -31,27 +31,15 @@ IMAGE = torch.tensor([1.0, 4.0, 9.0, 16.0]).expand(1, 1, 4, 4)
 
 def test_a_patch_times_a_filter_computed_by_hand():
     conv = arithmetic.break_down_conv(_edge_detector(), IMAGE, "conv1", 0, 1, 2)
-    (product,) = conv.strongest
-    assert product.patch.tolist() == [[4, 9, 16]] * 3
-    assert product.sum == 9 - 4
-    assert (conv.rest, conv.bias, conv.total) == (0, 0.5, 5.5)
+    assert conv.patch.tolist() == [[[4, 9, 16]] * 3]
+    assert (conv.bias, conv.total) == (0.5, 9 - 4 + 0.5)
     assert conv.map[1].tolist() == [1.5, 3.5, 5.5, 7.5]
-    assert conv.box == (0, 1, 3, 3)
-
-
-@pytest.mark.parametrize("name", ["two-conv-dropout", "airbench-quick", "three-conv-norm"])
-def test_the_center_of_a_patch_leads_back_to_its_activation(name):
-    network = architectures.build(name, DATASETS["cifar10"]).eval()
-    layer = arithmetic.producing_conv(network)
-    start = arithmetic.break_down_conv(network, torch.rand(1, 3, 32, 32), layer, 0, 6, 7)
-    top, left, height, width = start.box
-    assert start.output_position(top + height // 2, left + width // 2) == (6, 7)
+    assert (conv.stride, conv.padding) == (1, 1)
 
 
 def test_a_patch_over_the_edge_holds_zeros():
     conv = arithmetic.break_down_conv(_edge_detector(), IMAGE, "conv1", 0, 0, 0)
-    assert conv.strongest[0].patch.tolist() == [[0, 0, 0], [0, 1, 4], [0, 1, 4]]
-    assert conv.box == (-1, -1, 3, 3)
+    assert conv.patch.tolist() == [[[0, 0, 0], [0, 1, 4], [0, 1, 4]]]
 
 
 def test_without_a_position_it_is_the_greatest_value_and_positions_stay_on_the_map():
@@ -63,7 +51,7 @@ def test_without_a_position_it_is_the_greatest_value_and_positions_stay_on_the_m
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_contributions_add_up_to_the_activation(name):
+def test_patch_times_filter_and_bias_are_the_activation(name):
     torch.manual_seed(0)
     dataset = DATASETS["cifar10"]
     network = architectures.build(name, dataset).eval()
@@ -72,9 +60,9 @@ def test_contributions_add_up_to_the_activation(name):
         if not isinstance(module, nn.Conv2d):
             continue
         conv = arithmetic.break_down_conv(network, image, layer, 3, 4, 5)
-        parts = sum(product.sum for product in conv.strongest) + conv.rest + conv.bias
-        assert parts == pytest.approx(conv.map[conv.row, conv.column].item(), abs=1e-4)
-        assert conv.total == pytest.approx(parts, abs=1e-4)
+        total = (conv.patch * conv.filter).sum().item() + conv.bias
+        assert total == pytest.approx(conv.map[conv.row, conv.column].item(), abs=1e-4)
+        assert conv.total == pytest.approx(total, abs=1e-4)
 
 
 def test_maps_belong_to_the_last_convolution_before_them():
@@ -93,6 +81,17 @@ def test_maps_of_two_added_paths_belong_to_no_convolution():
     residual = architectures.build("resnet-20", DATASETS["cifar10"])
     assert arithmetic.producing_conv(residual, "relu1") == "conv1"
     assert arithmetic.producing_conv(residual, "block2") is None
+
+
+def test_the_layers_after_a_convolution_that_keep_maps_apart_end_with_the_next_that_mixes_them():
+    def names(model, conv):
+        network = architectures.build(model, DATASETS["cifar10"])
+        return [name for name, _ in arithmetic.map_layers_after(network, conv)]
+
+    assert names("two-conv", "conv1") == ["relu1", "pool1"]
+    assert names("two-conv", "conv2") == ["relu2", "pool2"]
+    assert names("resnet-20", "conv1") == ["norm1", "relu1"]
+    assert names("airbench", "block1.0") == ["block1.1", "block1.2", "block1.3"]
 
 
 def test_shapes_and_costs_of_layers_match_those_counted_by_hand():

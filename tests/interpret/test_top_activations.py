@@ -46,7 +46,8 @@ def test_only_the_receptive_field_changes_an_activation(name, dataset):
         row, column = maps.shape[2] // 2, maps.shape[3] // 2
         maps[0, :, row, column].square().sum().backward()
         moved = image.grad[0].abs().sum(0).nonzero()
-        top, left, height, width = receptive_field(network, layer, dataset.size, row, column)
+        field = receptive_field(network, layer, dataset.size)
+        top, left, height, width = field.box(row, column)
         low, high = moved.amin(0).tolist(), moved.amax(0).tolist()
         assert top - 1 <= low[0] and high[0] <= top + height
         assert left - 1 <= low[1] and high[1] <= left + width
@@ -54,8 +55,8 @@ def test_only_the_receptive_field_changes_an_activation(name, dataset):
 
 def test_receptive_fields_match_those_counted_by_hand():
     network = architectures.build("three-conv", datasets.MNIST)
-    assert receptive_field(network, "conv1", 28, 5, 7) == (4, 6, 3, 3)
-    assert receptive_field(network, "conv2", 28, 0, 3) == (-3, 3, 8, 8)
+    assert receptive_field(network, "conv1", 28).box(5, 7) == (4, 6, 3, 3)
+    assert receptive_field(network, "conv2", 28).box(0, 3) == (-3, 3, 8, 8)
 
 
 def test_each_filter_has_its_own_images_found_once(untrained):

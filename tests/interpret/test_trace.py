@@ -99,7 +99,8 @@ def test_batch_norm_is_explained_by_the_numbers_of_its_map():
     image = torch.rand(1, 1, 28, 28)
     start = arithmetic.break_down_conv(network, image, "conv1", 5, 3, 4)
     norm, relu, *_ = trace_activation(network, image, start, DATASETS["mnist"].classes)
-    numbers = [float(number) for number in re.findall(r"-?\d\.?[\de.+-]*", norm.text)]
+    text = norm.text.replace("\u2212", "-")
+    numbers = [float(number) for number in re.findall(r"-?\d\.?[\de.+-]*", text)]
     mean, deviation, scale, shift = numbers
     assert norm.values == pytest.approx((start.total,), abs=1e-5)
     expected = (start.total - mean) / deviation * scale + shift

@@ -92,6 +92,29 @@ def test_the_bars_and_maps_move_while_the_pen_is_down(page):
     assert posted(page) == []
 
 
+def test_inside_maps_classes_and_one_activation_follow_the_pen_without_a_question(page):
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.locator("#activation .sum").first).to_be_visible()
+    clear(page)
+    expect(page.locator("#activation .empty")).to_be_visible()
+    draw(page, 1)
+    expect(page.locator("#activation .sum").first).to_be_visible()
+    page.wait_for_function("!document.querySelector('.inside .stale')")
+    canvases = "[...document.querySelectorAll('#network canvas, #activation canvas')]"
+    looks = f"{canvases}.map((one) => one.toDataURL())"
+    before, asked = page.evaluate(looks), len(page.questions)
+    changed = f"before => {looks}.filter((one, place) => one !== before[place]).length > 50"
+    (stroke,) = visitor.on_pad(page, synthetic.example(2))
+    page.mouse.move(*stroke[0])
+    page.mouse.down()
+    for place in stroke[1:]:
+        page.mouse.move(*place)
+    page.wait_for_function(changed, arg=before)
+    assert len(page.questions) == asked
+    assert page.locator(".inside .stale").count() == 0
+    page.mouse.up()
+
+
 def test_without_a_connection_drawings_are_still_predicted(page):
     page.context.set_offline(True)
     for digit in (2, 4, 8):

@@ -1,9 +1,14 @@
 """Inside and Probabilities with the input docked beside them, in a real browser."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+
+from cnn.interpret.layers import feature_maps
+from cnn.models.checkpoints import BUNDLED, ModelRegistry
+from cnn.web.subject import initial_subject
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -20,11 +25,14 @@ def inside(visit):
     def open_tab(**options):
         page = visit(tab="Inside", reduced_motion="reduce", **options)
         expect(page.locator(".layer-maps button").first).to_be_visible()
-        page.locator("#activation").scroll_into_view_if_needed()
-        expect(page.locator("#activation .steps").first).to_be_visible()
+        expect(page.locator("#activation .sum").first).to_be_visible()
         return page
 
     return open_tab
+
+
+def open_section(page, name):
+    page.get_by_role("navigation").get_by_role("button", name=name).click()
 
 
 def current(page, view):
@@ -49,13 +57,16 @@ def test_the_pad_stays_beside_inside_and_is_followed(inside):
     page.keyboard.press("7")
     expect(docked_label(page)).to_have_text("7")
     expect(current(page, "#network").locator(".class.best span")).to_have_text("7")
+    open_section(page, "Attribution")
     expect(current(page, "#attribution").locator("h3").first).to_contain_text("7 predicted")
 
 
 def test_a_cleared_pad_empties_everything_derived_from_it(inside):
     page = inside()
     page.get_by_role("button", name="Clear").click()
-    for view in ("#activation", "#attribution"):
+    expect(current(page, "#activation").locator(".empty")).to_contain_text("nothing to see")
+    for section, view in (("Trace to the output", "#trace"), ("Attribution", "#attribution")):
+        open_section(page, section)
         expect(current(page, view).locator(".empty")).to_contain_text("nothing to see")
     page.get_by_role("tab", name="Probabilities").click()
     for view in ("#predictions", "#softmax", "#centering"):
@@ -65,7 +76,7 @@ def test_a_cleared_pad_empties_everything_derived_from_it(inside):
 def test_a_view_of_an_older_input_is_dimmed_until_its_own_comes(inside):
     page = inside()
     page.evaluate("cnn.changed()")
-    expect(page.locator("#activation [data-version]")).to_have_class("activation stale")
+    expect(page.locator("#activation [data-version]")).to_contain_class("stale")
     page.evaluate("cnn.settled()")
     current(page, "#activation")
 
@@ -74,8 +85,9 @@ def test_another_network_changes_every_view(inside):
     page = inside()
     page.locator(".chooser:visible input").click()
     page.get_by_role("option", name="mnist-three-conv", exact=True).click()
-    page.locator("#architecture-section button").first.click()
+    open_section(page, "Architecture")
     expect(current(page, "#architecture")).to_contain_text("dense_relu")
+    open_section(page, "Layers")
     names = current(page, "#network").locator(".layer-head button[data-layer]")
     expect(names.last).not_to_have_text("norm1")
 
@@ -99,18 +111,72 @@ def test_pressing_a_layer_shows_all_its_maps_and_a_map_is_computed(inside):
     expect(page.locator(".maps button")).to_have_count(64)
     page.locator(".maps button[data-map='5']").click()
     expect(page.locator(".maps button[aria-pressed=true]")).to_have_attribute("data-map", "5")
-    page.locator("#activation").scroll_into_view_if_needed()
-    expect(page.locator("#activation figcaption").last).to_contain_text("map 5")
+    expect(page.locator("#activation h3")).to_have_text("One number of map 5 of conv2")
 
 
-def test_pressing_the_map_moves_the_frame_there(inside):
+def figures(page):
+    """The numbers that the images of one activation show, by their captions."""
+    return page.locator("#activation figcaption").all_text_contents()
+
+
+def test_the_window_follows_the_pointer_and_the_network_computes_the_same(inside):
     page = inside()
-    page.locator("#activation img").nth(3).click(position={"x": 30, "y": 60})
-    box = page.locator("#activation img").nth(3).bounding_box()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.locator("#activation .plate").nth(3).hover(position={"x": 30, "y": 60})
+    box = page.locator("#activation .plate").nth(3).bounding_box()
     row, column = int(60 / box["height"] * 28), int(30 / box["width"] * 28)
-    expect(page.locator("#activation figcaption").last).to_contain_text(
+    expect(page.locator("#activation figcaption").nth(3)).to_contain_text(
         f"row {row}, column {column}"
     )
+    network = ModelRegistry(BUNDLED).get("mnist-four-conv-norm").network
+    values = dict(feature_maps(network, initial_subject().image))
+    channel = int(page.locator(".maps button[aria-pressed=true]").get_attribute("data-map"))
+    shown = [float(text.split()[-1].replace("\u2212", "-")) for text in figures(page)[3:]]
+    for name, value, step in zip(
+        ("conv1", "norm1", "relu1", "pool1"), shown, (1, 1, 1, 2), strict=True
+    ):
+        expected = values[name][channel, row // step, column // step].item()
+        assert value == pytest.approx(expected, abs=0.01), name
+    assert not asked
+
+
+def test_arrow_keys_move_the_window(inside):
+    page = inside()
+    page.locator("#activation .plate").nth(3).click(position={"x": 30, "y": 60})
+    before = figures(page)[3]
+    page.keyboard.press("ArrowRight")
+    column = int(before.split("column ")[1].split(":")[0])
+    expect(page.locator("#activation figcaption").nth(3)).to_contain_text(f"column {column + 1}")
+
+
+def test_the_number_under_the_window_is_traced_to_the_output(inside):
+    page = inside()
+    page.locator("#activation .plate").nth(3).click(position={"x": 30, "y": 60})
+    caption = figures(page)[3]
+    open_section(page, "Trace to the output")
+    trace = current(page, "#trace")
+    expect(trace).to_contain_text(caption.split(": ")[1])
+    expect(trace.locator("li").last).to_contain_text("softmax of all logits")
+
+
+def test_the_section_is_in_the_address(inside):
+    page = inside()
+    open_section(page, "Filters")
+    expect(page.locator("#filters img")).to_be_visible()
+    assert "section=filters" in page.url
+    page.go_back()
+    expect(page.locator("#network")).to_be_visible()
+    page.go_forward()
+    page.reload()
+    expect(page.get_by_role("button", name="Filters")).to_have_attribute("aria-current", "true")
+
+
+@pytest.mark.parametrize("section", ["Layers", "Trace to the output", "Attribution", "Filters"])
+def test_no_section_is_longer_than_two_and_a_half_screens(inside, section):
+    page = inside()
+    open_section(page, section)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 2000
 
 
 def test_a_question_mark_explains_its_layer(inside):
@@ -118,8 +184,21 @@ def test_a_question_mark_explains_its_layer(inside):
     page.get_by_role("button", name="What is ReLU?").first.click()
     expect(page.locator("#explain-ReLU")).to_be_visible()
     expect(page.locator("#explain-ReLU")).to_contain_text("max(0, x)")
+    expect(page.locator("#explain-ReLU .example")).to_contain_text("of relu1, row")
     page.keyboard.press("Escape")
     expect(page.locator("#explain-ReLU")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    "kind", ["convolution", "batch norm", "pooling", "dense", "logit", "softmax"]
+)
+def test_each_kind_of_layer_has_formula_graph_source_and_an_example_of_the_input(inside, kind):
+    page = inside()
+    page.get_by_role("button", name=f"What is {kind}?").first.click()
+    explanation = page.locator(".explanation:popover-open")
+    for part in (".formula", "svg", ".reference"):
+        expect(explanation.locator(part)).to_be_visible()
+    expect(explanation.locator(".example")).to_contain_text(re.compile(r"\d\.\d\d"))
 
 
 def test_why_shows_three_methods_for_the_prediction_and_the_runner_up(visit):
@@ -137,6 +216,7 @@ def test_why_shows_three_methods_for_the_prediction_and_the_runner_up(visit):
 
 def test_the_second_class_can_be_chosen(inside):
     page = inside()
+    open_section(page, "Attribution")
     current(page, "#attribution").locator("[data-class='8']").click()
     expect(page.locator("#attribution h3").last).to_contain_text("8 chosen")
     assert "class=8" in page.url
@@ -159,19 +239,20 @@ def test_back_returns_to_the_tab_and_the_layer_before(inside):
 @needs_data
 def test_the_test_images_that_activate_the_filter_most_are_shown(inside):
     page = inside()
-    page.locator("#top-activations").scroll_into_view_if_needed()
+    open_section(page, "Filters")
     expect(page.locator("#top-activations img")).to_be_visible(timeout=60_000)
 
 
 @pytest.mark.skipif(FOUND, reason="the test images are there")
 def test_without_test_images_it_says_so(inside):
     page = inside()
-    page.locator("#top-activations").scroll_into_view_if_needed()
+    open_section(page, "Filters")
     expect(page.locator("#top-activations")).to_contain_text("not on this machine")
 
 
 def test_every_image_is_described(inside):
     page = inside()
+    open_section(page, "Attribution")
     current(page, "#attribution")
     for image in page.locator(".inside:visible img").all():
         assert len(image.get_attribute("alt")) > 5

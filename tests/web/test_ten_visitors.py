@@ -52,11 +52,11 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def views(hosted) -> list[tuple[dict, str]]:
+def views(hosted) -> list[tuple[dict, dict]]:
     """What each visitor sees in Inside: the picture of the network, and one activation computed."""
     together = threading.Barrier(VISITORS)
 
-    def look_inside(digit: int) -> tuple[dict, str]:
+    def look_inside(digit: int) -> tuple[dict, dict]:
         session = Session(hosted)
         session.ask(session.events("html", "stroke_end")[0], synthetic.example(digit))
         together.wait(60)
@@ -71,12 +71,12 @@ def views(hosted) -> list[tuple[dict, str]]:
 
 def test_each_of_ten_sees_their_own_drawing(views):
     labels = [
-        network["classes"][network["probabilities"].index(max(network["probabilities"]))]
-        for network, _ in views
+        output["classes"][output["probabilities"].index(max(output["probabilities"]))]
+        for output in (network["output"] for network, _ in views)
     ]
     assert labels == [str(digit) for digit in range(VISITORS)]
 
 
 def test_each_of_ten_follows_an_activation_of_their_own_drawing(views):
-    assert len({activation for _, activation in views}) == VISITORS
-    assert all("conv1" in activation for _, activation in views)
+    assert len({activation["inputs"]["data"] for _, activation in views}) == VISITORS
+    assert {activation["layer"] for _, activation in views} == {"conv1"}

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from cnn import UserError
 from cnn.data import datasets
+from cnn.evaluation import prediction as predictions
 from cnn.evaluation.prediction import predict
-from cnn.interpret import attribution
+from cnn.interpret import attribution, examples
 from cnn.interpret import layers as layers_of
 from cnn.interpret.attribution import METHODS
 from cnn.interpret.layers import activations, summarize
@@ -23,19 +24,20 @@ from cnn.web import subject as subjects
 from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Strokes, Subject
-from cnn.web.tabs import inside_attribution, inside_trace
+from cnn.web.tabs import inside_activation, inside_attribution, inside_filters
 
 STRONGEST = 6  # maps of each layer in the picture of the network
 NETWORK = (
     "A column per layer, from the input to the classes: its shape and its strongest feature maps. "
-    "Press a layer for all its maps, or a map to see how one of its numbers is computed."
+    "Press a layer for all its maps, a map to see how its numbers are computed, and ? for what its "
+    "kind of layer does."
 )
 SECTIONS = {
-    "network": "Feature maps",
-    "activation": "One activation",
-    "top-activations": "Top activating images",
+    "layers": "Layers",
+    "trace": "Trace to the output",
     "attribution": "Attribution",
-    "architecture-section": "Architecture",
+    "filters": "Filters",
+    "architecture": "Architecture",
 }
 ARCHITECTURE = (
     "What leaves each layer for one image, and what it costs. Most parameters and most "
@@ -64,49 +66,86 @@ def tab(session: gr.State, subject: gr.State) -> None:
         bundled = session.template.bundled
         if not components.can_predict(bundled, "mnist"):
             return
-        gr.HTML(components.render("sections.html", sections=SECTIONS), elem_classes="sections-bar")
-        components.heading("Layers and feature maps", NETWORK)
-        network = components.derived(
-            "network",
-            components.asset("network.js"),
-            html_template=components.asset("network.html"),
+        gr.HTML(
+            components.render("sections.html", sections=SECTIONS),
+            js_on_load=components.asset("sections.js"),
+            apply_default_css=False,
+            elem_classes="sections-bar",
         )
-        gr.HTML(components.render("explanations.html"), apply_default_css=False)
-        network.follow(_network_message, [subject, session], network, **LATEST)
-        inside_trace.views(session, subject)
-        inside_attribution.view(session, subject)
-        with gr.Accordion("Architecture", open=False, elem_id="architecture-section"):
-            components.caption(ARCHITECTURE)
+        with gr.Column(elem_classes="section section-layers"):
+            components.heading("Layers and feature maps", NETWORK)
+            _network(session, subject)
+        with gr.Column(elem_classes="section section-trace"):
+            inside_activation.trace_view(session, subject)
+        with gr.Column(elem_classes="section section-attribution"):
+            inside_attribution.view(session, subject)
+        with gr.Column(elem_classes="section section-filters"):
+            inside_filters.views(session, subject)
+        with gr.Column(elem_classes="section section-architecture"):
+            components.heading("Architecture", ARCHITECTURE)
             table = components.derived("architecture")
             table.follow(_architecture, [subject, session], table, **LATEST)
         _endpoints(bundled)
 
 
+def _network(session: gr.State, subject: gr.State) -> None:
+    """Add the picture of the network, all maps of a layer, and one activation beside them."""
+    network = components.derived(
+        "network",
+        components.asset("colors.js") + components.asset("network.js"),
+        html_template=components.asset("network.html"),
+    )
+    with gr.Row(elem_classes="map-views"):
+        gr.HTML(
+            "<section class='layer-maps' aria-label='All maps of the selected layer'>"
+            "<h3></h3><div class='maps'></div></section>",
+            apply_default_css=False,
+        )
+        inside_activation.view(session, subject)
+    gr.HTML(components.render("explanations.html"), apply_default_css=False)
+    network.follow(_network_message, [subject, session], network, **LATEST)
+
+
 def _network_message(subject: Subject, session: VisitorSession, event: gr.EventData) -> dict:
     """Describe every layer with its strongest maps, and all maps of the selected one."""
-    version = components.event_version(event)
     checkpoint = session.checkpoint(subject.dataset)
-    found = [
-        (name, KINDS.get(type(layer), "block"), values[0].float())
-        for name, layer, _, values in activations(checkpoint.network, subject.image)
-        if not isinstance(layer, (*UNSEEN, layers.Scale))
+    steps = [
+        step
+        for step in activations(checkpoint.network, subject.image)
+        if not isinstance(step.layer, (*UNSEEN, layers.Scale))
     ]
-    with_maps = [name for name, _, values in found if values.dim() == 3]
+    with_maps = [step.name for step in steps if step.output.dim() == 4]
     selected = str(event._data.get("layer", ""))
     selected = selected if selected in with_maps else with_maps[0]
-    columns = [
-        _column(name, kind, values, None if name == selected else STRONGEST)
-        for name, kind, values in [("input", "input", subject.image[0]), *found]
-    ]
-    prediction = predict(checkpoint, subject.views)
+    columns = [_column("input", "input", subject.image[0], STRONGEST)]
+    for step in steps:
+        kind = KINDS.get(type(step.layer), "block")
+        count = None if step.name == selected else STRONGEST
+        column = _column(step.name, kind, step.output[0].float(), count)
+        columns.append(column | {"example": examples.layer_example(step)})
     return {
-        "version": version,
+        "version": components.event_version(event),
         "empty": subject.is_empty,
+        "network": session.chosen(subject.dataset),
         "layers": columns,
         "selected": selected,
         "strongest": STRONGEST,
-        "classes": list(prediction.classes),
-        "probabilities": list(prediction.probabilities),
+        "output": _output(checkpoint, subject),
+    }
+
+
+def _output(checkpoint: Checkpoint, subject: Subject) -> dict:
+    """Describe the classes: logits, probabilities, and an example of each."""
+    card = checkpoint.card
+    logits = predictions.logits(checkpoint, subject.views).tolist()
+    return {
+        "classes": list(card.classes),
+        "logits": logits,
+        "probabilities": list(predict(checkpoint, subject.views).probabilities),
+        "examples": {
+            "logit": examples.logit_example(logits, card.classes),
+            "softmax": examples.softmax_example(logits, card.classes, card.temperature),
+        },
     }
 
 
