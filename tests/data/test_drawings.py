@@ -30,7 +30,7 @@ def drawn(size=200, corner=(50, 40), scale=1.0, pen=11, shape=None):
 
 
 def distance(one, other):
-    """The difference of two pictures as a share of their ink, but for a shift of one pixel."""
+    """The difference of two images as a share of their ink, but for a shift of one pixel."""
     shifts = itertools.product((-1, 0, 1), repeat=2)
     shifted = (one.roll(shift, (2, 3)) for shift in shifts)
     return min(

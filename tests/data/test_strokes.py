@@ -12,8 +12,8 @@ RING = np.stack([0.6 * np.cos(TURN), np.sin(TURN)], 1)
 SEVEN = [[(0, 0), (60, 3), (30, 100)], [(15, 50), (60, 47)]]
 
 
-def inked_box(picture):
-    rows, columns = np.nonzero(picture)
+def inked_box(image):
+    rows, columns = np.nonzero(image)
     return np.ptp(columns) + 1, np.ptp(rows) + 1
 
 
@@ -27,11 +27,11 @@ def fastest(drawing, times=20):
 
 
 def test_strokes_become_an_image_of_mnists_shape():
-    picture = rasterize([RING])
-    assert picture.shape == (28, 28)
-    assert picture.dtype == np.float32
-    assert picture.min() == 0
-    assert picture.max() == 1
+    image = rasterize([RING])
+    assert image.shape == (28, 28)
+    assert image.dtype == np.float32
+    assert image.min() == 0
+    assert image.max() == 1
 
 
 @pytest.mark.parametrize("drawing", [[], [[]], [[], []]])
@@ -62,9 +62,9 @@ def test_proportions_are_kept():
 
 @pytest.mark.parametrize("drawing", [SEVEN, [RING], [[(0, 0), (0, 9), (9, 9)]]])
 def test_the_centre_of_mass_lies_in_the_middle(drawing):
-    picture = rasterize(drawing)
+    image = rasterize(drawing)
     at = np.arange(28)
-    middle = np.array([picture.sum(1) @ at, picture.sum(0) @ at]) / picture.sum()
+    middle = np.array([image.sum(1) @ at, image.sum(0) @ at]) / image.sum()
     assert np.abs(middle - 13.5).max() <= 0.5 + 1e-4
 
 
@@ -85,16 +85,16 @@ def test_a_drawing_heavy_at_one_end_stays_whole():
     [[[(7, 7)]], [[(7, 7), (7, 7)]], [[(7, 7)], [(7, 7)]], [[(0, 0), (1e-308, 5e-324)]]],
 )
 def test_a_dot_is_a_round_blot_as_wide_as_the_pen(drawing):
-    picture = rasterize(drawing)
-    assert picture.sum() == pytest.approx(np.pi * (PEN / 2) ** 2, rel=0.15)
-    assert inked_box(picture) in [(3, 3), (4, 4)]
-    np.testing.assert_allclose(picture, picture.T)
+    image = rasterize(drawing)
+    assert image.sum() == pytest.approx(np.pi * (PEN / 2) ** 2, rel=0.15)
+    assert inked_box(image) in [(3, 3), (4, 4)]
+    np.testing.assert_allclose(image, image.T)
 
 
 def test_a_horizontal_stroke_is_as_wide_as_the_pen():
-    picture = rasterize([[(0, 0), (100, 0)]], width=2.4)
-    assert picture[:, 12:16].sum(0) == pytest.approx(2.4, abs=0.01)
-    assert inked_box(picture)[0] == BOX
+    image = rasterize([[(0, 0), (100, 0)]], width=2.4)
+    assert image[:, 12:16].sum(0) == pytest.approx(2.4, abs=0.01)
+    assert inked_box(image)[0] == BOX
 
 
 def test_repeated_points_change_nothing():

@@ -25,8 +25,8 @@ def test_the_points_of_an_example_are_evenly_spaced(digit):
 
 
 def test_examples_differ_from_one_another():
-    pictures = np.stack([rasterize(example(digit)) for digit in DIGITS]).reshape(10, -1)
-    apart = np.abs(pictures[:, None] - pictures[None]).sum(2) + 1e6 * np.eye(10)
+    images = np.stack([rasterize(example(digit)) for digit in DIGITS]).reshape(10, -1)
+    apart = np.abs(images[:, None] - images[None]).sum(2) + 1e6 * np.eye(10)
     assert apart.min() > 20
 
 
@@ -47,8 +47,8 @@ def test_the_same_generator_writes_the_same_strokes(digit):
 
 def test_no_two_digits_are_written_alike():
     generator = np.random.default_rng(0)
-    pictures = {rasterize(sample_strokes(3, generator)).tobytes() for _ in range(50)}
-    assert len(pictures) == 50
+    images = {rasterize(sample_strokes(3, generator)).tobytes() for _ in range(50)}
+    assert len(images) == 50
 
 
 @pytest.mark.parametrize("digit", DIGITS)

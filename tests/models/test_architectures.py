@@ -47,7 +47,7 @@ def test_black_and_white_images_have_finite_logits(name, dataset):
 @every_name
 def test_the_logits_of_an_image_do_not_depend_on_its_batch(name, dataset):
     network, images = _network(name, dataset), _images(dataset)
-    alone = torch.cat([network(picture.unsqueeze(0)) for picture in images])
+    alone = torch.cat([network(image.unsqueeze(0)) for image in images])
     assert torch.allclose(network(images), alone, atol=1e-4)
 
 

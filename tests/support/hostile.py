@@ -35,22 +35,22 @@ CARD = {
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 
-def picture(kind: str = "PNG", mode: str = "RGB", size=(60, 40), **options) -> bytes:
-    """A small picture of noise, as Pillow writes it."""
+def encode(kind: str = "PNG", mode: str = "RGB", size=(60, 40), **options) -> bytes:
+    """Encode a small image of noise with Pillow."""
     file = io.BytesIO()
     Image.fromarray(PIXELS).resize(size).convert(mode).save(file, kind, **options)
     return file.getvalue()
 
 
 def deep(kind: str, numbers: np.ndarray) -> bytes:
-    """A grey picture of these numbers, 16 or 32 bits deep or floating."""
+    """Encode numbers, of 16 or 32 bits or floating, as a grey image."""
     file = io.BytesIO()
     Image.fromarray(numbers).save(file, kind)
     return file.getvalue()
 
 
 def animation(kind: str, frames: int) -> bytes:
-    """So many frames that differ."""
+    """Encode an animation of different frames."""
     file = io.BytesIO()
     first, *rest = [Image.new("RGB", (8, 8), (number % 256, 0, 0)) for number in range(frames)]
     first.save(file, kind, save_all=True, append_images=rest)
@@ -58,13 +58,13 @@ def animation(kind: str, frames: int) -> bytes:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """One chunk of a PNG."""
+    """Build one chunk of a PNG."""
     checksum = struct.pack(">I", zlib.crc32(kind + data))
     return struct.pack(">I", len(data)) + kind + data + checksum
 
 
 def png(width: int, height: int, *, extra: bytes = b"", pixels: bytes | None = None) -> bytes:
-    """A black PNG of one bit a pixel, which packs any size into a few kilobytes."""
+    """Build a black PNG with one bit per pixel: any size fits into a few kilobytes."""
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     if pixels is None:
         packer = zlib.compressobj()
@@ -75,21 +75,21 @@ def png(width: int, height: int, *, extra: bytes = b"", pixels: bytes | None = N
 
 
 def text_bomb(kind: bytes, before: bytes, count: int) -> bytes:
-    """A PNG with compressed notes of a megabyte each."""
+    """Build a PNG with compressed text chunks of a megabyte each."""
     note = chunk(kind, b"note\0" + before + zlib.compress(bytes(1_000_000)))
     return png(8, 8, extra=note * count)
 
 
 def jpeg(width: int, height: int) -> bytes:
-    """A JPEG whose header claims another size than its pixels have."""
-    data = bytearray(picture("JPEG"))
+    """Build a JPEG whose header claims another size than its pixels have."""
+    data = bytearray(encode("JPEG"))
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = struct.pack(">HH", height, width)
     return bytes(data)
 
 
 def many_scans(count: int) -> bytes:
-    """A progressive JPEG that repeats its last scan: each pixel is visited so many times."""
+    """Build a progressive JPEG that repeats its last scan `count` times."""
     file = io.BytesIO()
     Image.new("L", (2000, 2000)).save(file, "JPEG", progressive=True)
     data = file.getvalue()
@@ -98,11 +98,11 @@ def many_scans(count: int) -> bytes:
 
 
 def with_exif(kind: str, exif: bytes) -> bytes:
-    return picture(kind, exif=b"Exif\0\0" + exif)
+    return encode(kind, exif=b"Exif\0\0" + exif)
 
 
 def exif_loop() -> bytes:
-    """A directory of notes that names itself as the next one."""
+    """Build an EXIF directory that names itself as the next one."""
     entry = struct.pack("<HHII", 0x8769, 4, 1, 8)
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + entry + struct.pack("<I", 8)
 
@@ -130,7 +130,7 @@ def bmp(width: int, height: int, bits: int = 24, compression: int = 0) -> bytes:
 
 def gif(at: int, width: int, height: int) -> bytes:
     """A GIF that claims this size for its screen (6 bytes in) or for its frame."""
-    data = bytearray(picture("GIF"))
+    data = bytearray(encode("GIF"))
     at = at or data.rindex(b"\x2c\0\0\0\0\x3c\0\x28\0") + 5
     data[at : at + 4] = struct.pack("<HH", width, height)
     return bytes(data)
@@ -139,13 +139,13 @@ def gif(at: int, width: int, height: int) -> bytes:
 def webp(width: int, height: int) -> bytes:
     """A WebP whose extended header claims a canvas of that size."""
     sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + sides + picture("WEBP")[12:]
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + sides + encode("WEBP")[12:]
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def avif() -> bytes:
     """An AVIF whose boxes claim more than there is."""
-    data = bytearray(picture("AVIF"))
+    data = bytearray(encode("AVIF"))
     at = data.index(b"ispe") + 8
     data[at : at + 8] = struct.pack(">II", 60_000, 60_000)
     return bytes(data)
@@ -191,12 +191,12 @@ def header(text: bytes, length: int | None = None, rest: bytes = bytes(16)) -> b
 
 
 def tensor(shape: list, offsets: list, dtype: str = "F32") -> bytes:
-    told = {"weight": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
-    return header(json.dumps(told).encode())
+    description = {"weight": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
+    return header(json.dumps(description).encode())
 
 
 FILES: dict[str, Callable[[], bytes]] = {
-    # nothing, or no picture at all
+    # empty files, and files that are not images
     "nothing.jpg": lambda: b"",
     "a byte.png": lambda: b"\xff",
     "zeros.jpg": lambda: bytes(5000),
@@ -209,20 +209,20 @@ FILES: dict[str, Callable[[], bytes]] = {
     "printed.pdf": lambda: b"%PDF-1.7\n",
     "printed.eps": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n",
     "archive.png": archive,
-    "photo.ppm": lambda: picture("PPM"),
-    "photo.ico": lambda: picture("ICO"),
+    "photo.ppm": lambda: encode("PPM"),
+    "photo.ico": lambda: encode("ICO"),
     "photo.jp2": lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40),
     "movie.mp4": lambda: b"\0\0\0\x18ftypmp42" + bytes(40),
-    "<img src=x onerror=alert(1)>.png": lambda: b"no picture",
+    "<img src=x onerror=alert(1)>.png": lambda: b"not an image",
     # cut short
-    "head.png": lambda: picture()[:20],
-    "cut.png": lambda: picture()[:3000],
-    "cut.jpg": lambda: picture("JPEG")[:1200],
-    "cut.gif": lambda: picture("GIF")[:1500],
-    "cut.bmp": lambda: picture("BMP")[:3000],
-    "cut.tif": lambda: picture("TIFF")[:3000],
-    "cut.webp": lambda: picture("WEBP")[:400],
-    "cut.avif": lambda: picture("AVIF")[:500],
+    "head.png": lambda: encode()[:20],
+    "cut.png": lambda: encode()[:3000],
+    "cut.jpg": lambda: encode("JPEG")[:1200],
+    "cut.gif": lambda: encode("GIF")[:1500],
+    "cut.bmp": lambda: encode("BMP")[:3000],
+    "cut.tif": lambda: encode("TIFF")[:3000],
+    "cut.webp": lambda: encode("WEBP")[:400],
+    "cut.avif": lambda: encode("AVIF")[:500],
     # larger than they look
     "bomb.png": lambda: png(12_000, 12_000),
     "strip.png": lambda: png(1, 9000),
@@ -280,31 +280,31 @@ FILES: dict[str, Callable[[], bytes]] = {
 }
 
 HARMLESS: dict[str, Callable[[], bytes]] = {
-    "wrong ending.jpg": picture,
-    "no ending": lambda: picture("WEBP"),
-    "polyglot.png": lambda: picture() + archive(),
-    "script behind.gif": lambda: picture("GIF") + b"<script>alert(1)</script>",
+    "wrong ending.jpg": encode,
+    "no ending": lambda: encode("WEBP"),
+    "polyglot.png": lambda: encode() + archive(),
+    "script behind.gif": lambda: encode("GIF") + b"<script>alert(1)</script>",
     "huge exif.jpg": lambda: with_exif("JPEG", exif_loop() + bytes(65_000)),
     "huge exif.png": lambda: with_exif("PNG", exif_loop() + bytes(3_000_000)),
     "broken exif.jpg": lambda: with_exif("JPEG", b"II*\0" + b"\xff" * 200),
-    "long note.png": lambda: picture(pnginfo=_note("x" * 500_000)),
+    "long note.png": lambda: encode(pnginfo=_note("x" * 500_000)),
     "animated.gif": lambda: animation("GIF", 300),
     "animated.png": lambda: animation("PNG", 300),
     "animated.webp": lambda: animation("WEBP", 300),
     "animated.tif": lambda: animation("TIFF", 300),
-    "palette.png": lambda: picture(mode="P"),
-    "one bit.png": lambda: picture(mode="1"),
-    "one bit.tif": lambda: picture("TIFF", "1"),
+    "palette.png": lambda: encode(mode="P"),
+    "one bit.png": lambda: encode(mode="1"),
+    "one bit.tif": lambda: encode("TIFF", "1"),
     "sixteen bits.png": lambda: deep("PNG", np.arange(2400, dtype=np.uint16).reshape(40, 60)),
     "signed.tif": lambda: deep("TIFF", np.arange(-1200, 1200, dtype=np.int32).reshape(40, 60)),
-    "printer.jpg": lambda: picture("JPEG", "CMYK"),
-    "printer.tif": lambda: picture("TIFF", "CMYK"),
-    "transparent.png": lambda: picture(mode="RGBA"),
-    "transparent grey.png": lambda: picture(mode="LA"),
+    "printer.jpg": lambda: encode("JPEG", "CMYK"),
+    "printer.tif": lambda: encode("TIFF", "CMYK"),
+    "transparent.png": lambda: encode(mode="RGBA"),
+    "transparent grey.png": lambda: encode(mode="LA"),
     "no numbers.tif": lambda: deep("TIFF", np.full((40, 60), np.nan, np.float32)),
     "endless.tif": lambda: deep("TIFF", np.full((40, 60), np.inf, np.float32)),
     "faint.tif": lambda: deep("TIFF", np.full((40, 60), -1e38, np.float32)),
-    "one pixel.png": lambda: picture(size=(1, 1)),
+    "one pixel.png": lambda: encode(size=(1, 1)),
 }
 
 

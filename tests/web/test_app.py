@@ -56,7 +56,7 @@ def test_the_endpoint_classifies_a_photograph(client, photograph):
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
 
 
-def test_a_file_that_is_no_picture_is_told_in_words(client, tmp_path):
+def test_a_file_that_is_not_an_image_is_refused_in_words(client, tmp_path):
     (tmp_path / "notes.png").write_text("not an image")
     with pytest.raises(AppError, match="notes.png"):
         client.predict(handle_file(tmp_path / "notes.png"), api_name="/classify_photo")
@@ -150,7 +150,7 @@ def test_one_missing_network_leaves_the_other_tab_working(tmp_path):
 
 
 @pytest.mark.parametrize("number", ["²", "-1", "1.0", "3", "9" * 5_000, None, [0]])
-def test_a_test_picture_that_is_not_there_is_refused_in_words(number):
+def test_a_test_image_that_is_not_there_is_refused_in_words(number):
     labels, images = torch.tensor([4, 5, 6]), torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
     report = EvaluationReport(DIGITS, labels, labels, torch.ones(3), images)
     assert subject.test_image(report, "2").truth == "6"

@@ -263,7 +263,7 @@ def test_a_photograph_is_answered_and_shown_as_the_network_sees_it(visit, photog
 
 def test_a_broken_file_gives_a_toast_and_an_empty_frame(visit, tmp_path):
     broken = tmp_path / "holiday.jpg"
-    broken.write_bytes(b"no picture at all")
+    broken.write_bytes(b"not an image")
     page = visit(tab="Photo")
     expect(page.locator(".prediction:visible .label")).not_to_be_empty()  # the example's
     page.locator(".frame input[type=file]").first.set_input_files(broken)
