@@ -4,6 +4,9 @@
 
 const cnn = { version: 1, ready: false };
 
+// Resolved once this page has its visitor's session (session_token.js).
+cnn.session = new Promise((resolve) => (cnn.sessionResumed = resolve));
+
 function markStale() {
   document.querySelectorAll("[data-version]").forEach((view) => {
     view.classList.toggle("stale", Number(view.dataset.version) !== cnn.version);
@@ -22,6 +25,13 @@ cnn.settled = () => {
   cnn.ready = true;
   dispatchEvent(new Event("subjectchange"));
 };
+
+// A run is under way: it ends when the page is closed.
+cnn.setTraining = (isTraining) => document.documentElement.classList.toggle("training", isTraining);
+
+addEventListener("beforeunload", (event) => {
+  if (document.documentElement.classList.contains("training")) event.preventDefault();
+});
 
 // ---- the address: tab, section, network, layer, map, class, temperature, example ------------------------
 
@@ -74,7 +84,7 @@ function followTab() {
   const isFirst = !page.dataset.tab;
   if (isFirst) cnn.openSection(cnn.parameter("section") || "layers", false);
   page.dataset.tab = tabName(selected);
-  if (page.dataset.tab === "draw") cnn.showInput("strokes");
+  if (page.dataset.tab === "draw" && page.dataset.input !== "sheet") cnn.showInput("strokes");
   if (page.dataset.tab === "photo") cnn.showInput("photo");
   if (!page.dataset.input) cnn.showInput(cnn.parameter("example") ? "photo" : "strokes");
   if (!isFirst && !cnn.goingBack) cnn.setAddress({ tab: page.dataset.tab });

@@ -360,12 +360,23 @@ function key(event) {
 
 document.addEventListener("keydown", key);
 
-// Another network has been chosen.
+// The next stroke begins another drawing.
+addEventListener("drawingkept", () => {
+  if (pointer === null && !writing) written = { frame: 0 };
+});
+
+// Another network has been chosen. Where the page looks at something else, that is shown anew.
+const isHidden = () => !["strokes", undefined].includes(document.querySelector(".page-grid")?.dataset.input);
 let chosen = JSON.stringify(props.network);
 watch("network", () => {
   loadNetwork();
   if (JSON.stringify(props.network) === chosen) return;
   chosen = JSON.stringify(props.network);
+  if (isHidden()) {
+    cnn.changed();
+    cnn.settled();
+    return dispatchEvent(new Event("networkchange"));
+  }
   if (pointer === null) lifted = strokes.length > 0;
   changed();
 });
@@ -386,11 +397,12 @@ lifted = strokes.length > 0;
 if (lifted) changed();
 else write(props.initial, true);
 setTimeout(loadNetwork);
-trigger("refresh");
+cnn.session.then(() => trigger("refresh"));
 addEventListener("linkopened", () => trigger("refresh"));
 addEventListener("tabchange", () => pad.offsetParent && trigger("refresh"));
 addEventListener("inputchange", ({ detail }) => {
   if (detail !== "strokes" || !resting()) return;
-  cnn.changed();
-  settled();
+  lifted = strokes.length > 0;
+  changed();
+  if (!lifted) settled();
 });

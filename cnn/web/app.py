@@ -14,7 +14,7 @@ import torch
 from cnn import UserError, settings
 from cnn.models import custom
 from cnn.models.checkpoints import BUNDLED, ModelRegistry
-from cnn.web import components, endpoints, permalink, session, theme
+from cnn.web import components, endpoints, permalink, session, session_token, theme
 from cnn.web import subject as subjects
 from cnn.web.server import cleanup, gradio_internals, logs, middleware
 from cnn.web.server.presence import Presence
@@ -53,18 +53,19 @@ def page(template: session.VisitorSession) -> gr.Blocks:
             link = permalink.button()
         subject = gr.State(subjects.initial_subject())
         visitor = session.state(template)
+        keeper = session_token.keeper(visitor)
         with gr.Column(elem_classes="page-grid"):
             with gr.Column(elem_classes="dock"):
                 components.input_switch()
-                pad = draw.dock(visitor, subject)
+                drawn = draw.dock(visitor, subject)
                 photo.dock(visitor, subject)
                 components.test_image_panel(visitor, subject)
             with gr.Tabs() as tabs:
-                draw.tab(visitor, pad)
+                draw.tab(visitor, subject, drawn, keeper)
                 photo.tab()
                 probabilities.tab(visitor, subject)
                 inside.tab(visitor, subject)
-                train.tab(visitor, tabs)
+                train.tab(visitor, tabs, keeper)
                 models.tab(visitor, subject)
         permalink.connect(link, tabs, visitor, subject)
         components.footer()

@@ -82,6 +82,7 @@ STYLES = (
     "network.css",
     "models.css",
     "train.css",
+    "examples.css",
 )
 SCRIPTS = ("dock.js", "combobox_tab_fix.js")
 
@@ -153,11 +154,12 @@ def image(description: str, css_class: str) -> gr.Image:
     )
 
 
-def inline(image: Image) -> str:
-    """Return an image as a PNG in a data URL."""
+def inline(image: Image, format_: str = "PNG") -> str:
+    """Return an image, as PNG or JPEG, in a data URL."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    image.save(buffer, format_)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{format_.lower()};base64,{data}"
 
 
 def pickable(**properties) -> gr.HTML:

@@ -143,3 +143,13 @@ def test_logits_become_the_probabilities_by_temperature_and_softmax(checkpoint):
     image = learner.digits().test.images[:1] / 255
     expected = (prediction.logits(checkpoint, image) / checkpoint.card.temperature).softmax(0)
     assert prediction.predict(checkpoint, image).probabilities == tuple(expected.tolist())
+
+
+def test_a_batch_is_predicted_as_its_images_one_by_one(checkpoint):
+    images = torch.cat([image for image, _ in _digits(3)] + [torch.zeros(1, 1, 28, 28)])
+    batch = prediction.predict_batch(checkpoint, images)
+    assert [one.verdict for one in batch][-1] == "blank"
+    for image, one in zip(images, batch, strict=True):
+        alone = prediction.predict(checkpoint, image[None])
+        assert (one.label, one.verdict) == (alone.label, alone.verdict)
+        assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-5)

@@ -19,12 +19,13 @@ from cnn.web import subject as subjects
 from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession, choices, chooser
 from cnn.web.subject import Strokes, Subject
+from cnn.web.tabs import draw_examples, draw_sheet
 
 MAPS = 8  # of each activation, in the strip below the pad
 
 
-def dock(session: gr.State, subject: gr.State) -> gr.HTML | None:
-    """Add the pad with its prediction, shown by every tab that looks at a drawing."""
+def dock(session: gr.State, subject: gr.State) -> tuple[gr.HTML, gr.HTML] | None:
+    """Add the pad and the photograph of digits, each with its prediction, for every tab."""
     template = session.template
     with gr.Column(elem_classes="input strokes"):
         if not components.can_predict(template.bundled, MNIST.name):
@@ -32,15 +33,23 @@ def dock(session: gr.State, subject: gr.State) -> gr.HTML | None:
         network = chooser(template, MNIST.name)
         pad = _pad(template)
         _connect(pad, network, session, subject)
+        sheet = draw_sheet.view(session, subject)
         _endpoint(template.checkpoint(MNIST.name))
-    return pad
+    return pad, sheet
 
 
-def tab(session: gr.State, pad: gr.HTML | None) -> gr.Tab:
+def tab(
+    session: gr.State,
+    subject: gr.State,
+    inputs: tuple[gr.HTML, gr.HTML] | None,
+    keeper: gr.HTML,
+) -> gr.Tab:
     """Add the tab: the pad is in the dock, its first feature maps stand here."""
     with gr.Tab("Draw", id="draw") as shown:
-        if pad is None:
+        if inputs is None:
             return shown
+        pad, sheet = inputs
+        draw_examples.view(session, pad, keeper)
         checkpoint = session.template.checkpoint(MNIST.name)
         strip = gr.HTML(
             _strip(checkpoint, subjects.initial_subject()),
@@ -52,16 +61,21 @@ def tab(session: gr.State, pad: gr.HTML | None) -> gr.Tab:
             with components.toast():
                 return _strip(session.checkpoint(MNIST.name), subjects.from_strokes(drawing))
 
+        def show_sheet_maps(subject: Subject, session: VisitorSession) -> str:
+            return _strip(session.checkpoint(MNIST.name), subject)
+
         pad.show_maps(show_maps, [pad, session], strip, queue=False, **LATEST)
+        sheet.show_maps(show_sheet_maps, [subject, session], strip, **LATEST)
     return shown
 
 
 def _pad(template: VisitorSession) -> gr.HTML:
     return components.prediction_panel(
         template.checkpoint(MNIST.name).card,
-        before=components.asset("pad.html"),
+        before=components.render("pad.html", photographs=True),
         script=components.asset("browser_inference.js") + components.asset("pad.js"),
         css_template=components.asset("pad.css"),
+        elem_classes="pad-panel",
         server_functions=[_web_models(template)],
         browser_inference=settings.browser_inference(),
         examples={digit: subjects.example_digit(int(digit)) for digit in MNIST.classes},
@@ -117,11 +131,11 @@ def _connect(pad: gr.HTML, network: gr.Dropdown, session: gr.State, subject: gr.
 
     def load(session: VisitorSession) -> tuple:
         state = gr.update(token=session.token, network=_network_key(session))
-        return session, choices(session, MNIST.name), state
+        return choices(session, MNIST.name), state
 
     settled = pad.stroke_end(settle, pad, subject, queue=False, **LATEST)
     settled.then(None, js=components.SETTLED, **components.HIDDEN_ENDPOINT)
-    outputs = [session, network, pad]
+    outputs = [network, pad]
     network.input(
         choose, [session, network], outputs, js=components.CHANGED, **components.HIDDEN_ENDPOINT
     )
