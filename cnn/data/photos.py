@@ -73,7 +73,7 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
         _register_heif()
         image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError:
-        raise UserError(_too_large(name, "far more than 40 million pixels")) from None
+        raise UserError(_too_large(name, "far too many pixels", MAX_PIXELS)) from None
     except Exception:  # a decoder raises whatever a broken file makes it stumble over
         raise UserError(
             f"“{name}” is damaged, or not an image of a kind that can be read here. "
@@ -81,8 +81,9 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
         ) from None
     width, height = image.size
     is_reduced_when_read = image.format in ("JPEG", "MPO") and "progressive" not in image.info
-    if width * height > (MAX_JPEG_PIXELS if is_reduced_when_read else MAX_PIXELS):
-        raise UserError(_too_large(name, f"{width} x {height} pixels"))
+    limit = MAX_JPEG_PIXELS if is_reduced_when_read else MAX_PIXELS
+    if width * height > limit:
+        raise UserError(_too_large(name, f"{width} x {height} pixels", limit))
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise UserError(
             f"“{name}” is {width} x {height} pixels, too narrow to show anything. "
@@ -111,8 +112,9 @@ def _scans(file: BinaryIO) -> int:
     return count
 
 
-def _too_large(name: str, size: str) -> str:
-    return f"“{name}” has {size}. Make it smaller than 40 megapixels and try again."
+def _too_large(name: str, size: str, limit: int) -> str:
+    megapixels = limit // 1_000_000
+    return f"“{name}” has {size}. Make it smaller than {megapixels} megapixels and try again."
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import numpy as np
 import pillow_heif
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from cnn import UserError
 from cnn.data.datasets import CIFAR10, MNIST
@@ -158,6 +158,28 @@ def test_heic_is_read(tmp_path):
     photo = open_photo(tmp_path / "a.heic")
     assert pixels(photo)[15, 20] == pytest.approx([250, 0, 0], abs=12)
     assert photo.info == {"size": (90, 60), "notes": ()}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_heic_is_upright_as_its_orientation_says(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    heif = pillow_heif.from_pillow(scene())
+    heif.info["exif"] = exif.tobytes()
+    heif.save(tmp_path / "a.heic", quality=95)
+    photo = open_photo(tmp_path / "a.heic")
+    expected = TURNS[orientation](pixels(scene()))
+    assert photo.size == expected.shape[1::-1]
+    assert np.abs(pixels(photo) - expected).mean() < 6
+
+
+def test_a_jpeg_beyond_its_limit_says_which(tmp_path):
+    content = bytearray(encoded("jpg"))
+    frame = content.index(b"\xff\xc0") + 5
+    content[frame : frame + 4] = struct.pack(">HH", 11_000, 11_000)
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(UserError, match="11000 x 11000 pixels.*smaller than 120 megapixels"):
+        open_photo(tmp_path / "a.jpg")
 
 
 def test_a_panorama_is_read_unless_it_is_progressive(tmp_path):
