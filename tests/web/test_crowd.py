@@ -2,23 +2,61 @@
 
 import asyncio
 import io
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
-from support.crowd import Asked, Visitor, show
+from support.crowd import DIGITS, Asked, Page, Visitor, look, show
+from support.server import running_app
+
+PUPILS = 30
+QUESTIONS = 30  # a second of drawing
+
+
+def _photograph() -> bytes:
+    file = io.BytesIO()
+    Image.radial_gradient("L").save(file, "PNG")
+    return file.getvalue()
+
+
+def _run(coroutine: Coroutine) -> None:
+    with ThreadPoolExecutor() as beside:  # this thread may have a browser's loop already
+        beside.submit(asyncio.run, coroutine).result()
 
 
 def test_photographs_that_come_all_at_once_are_answered_one_after_another(hosted):
-    shown, small = Asked(), io.BytesIO()
-    Image.radial_gradient("L").save(small, "PNG")
+    shown, photo = Asked(), _photograph()
 
     async def come() -> None:
         visitors = [Visitor(hosted, number) for number in range(150)]
-        await asyncio.gather(*(show(visitor, small.getvalue(), shown) for visitor in visitors))
+        await asyncio.gather(*(show(visitor, photo, shown) for visitor in visitors))
         for visitor in visitors:
             visitor.close()
 
-    with ThreadPoolExecutor() as beside:  # this thread may have a browser's loop already
-        beside.submit(asyncio.run, come()).result()
+    _run(come())
     assert not shown.faults
     assert len(shown.milliseconds) == 150
+
+
+def test_nobody_of_a_class_of_thirty_behind_one_address_is_turned_away(tmp_path):
+    """All draw and show a photograph, as fast as they are answered, under the usual limits."""
+    drawn, shown, photo = Asked(), Asked(), _photograph()
+
+    async def learn(address: str) -> None:
+        pupil = Visitor(address)
+        page = await Page.of(pupil)
+        for question in range(QUESTIONS):
+            final = question % 10 == 9
+            await look(pupil, page, DIGITS[question % 10], final, drawn)
+        await show(pupil, photo, shown)
+        pupil.close()
+
+    async def teach(address: str) -> None:
+        await asyncio.gather(*(learn(address) for _ in range(PUPILS)))
+
+    with (tmp_path / "log").open("w") as log:
+        with running_app(log, GRADIO_TEMP_DIR=str(tmp_path / "uploads")) as address:
+            _run(teach(address))
+    assert not drawn.faults + shown.faults
+    assert drawn.turned_away == 0
+    assert (len(drawn.milliseconds), len(shown.milliseconds)) == (PUPILS * QUESTIONS, PUPILS)
