@@ -153,3 +153,19 @@ def test_a_batch_is_predicted_as_its_images_one_by_one(checkpoint):
         alone = prediction.predict(checkpoint, image[None])
         assert (one.label, one.verdict) == (alone.label, alone.verdict)
         assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+
+
+def test_photographs_are_predicted_in_the_number_format_of_the_hardware(
+    photographer, checkpoint, monkeypatch
+):
+    photo = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    outputs = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(prediction.hardware, "amp_dtype", lambda _, dtype=dtype: dtype)
+        outputs[dtype] = prediction.logits(photographer, photo)
+    exact, rounded = outputs.values()
+    assert not torch.equal(exact, rounded)
+    assert torch.allclose(exact, rounded, atol=0.02)
+    drawing = photo[:1, :1, :28, :28]
+    expected = inference.logits(checkpoint.network, drawing).mean(0)
+    assert torch.equal(prediction.logits(checkpoint, drawing), expected)
