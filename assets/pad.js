@@ -62,9 +62,14 @@ function changed() {
 // wait for the bars: the answer comes first.
 function settled() {
   props.value = structuredClone(strokes);
-  trigger("stroke_end");
+  trigger("stroke_end", { version: cnn.version });
   if (!network && strokes.length) trigger("show_maps");
 }
+
+watch("found", () => {
+  const { version, digits } = props.found;
+  if (version === cnn.version && digits > 1) part("words").textContent = `${digits} digits, it seems: the network reads one at a time.`;
+});
 
 new ResizeObserver(() => {
   const side = Math.round(pad.clientWidth * window.devicePixelRatio);

@@ -6,8 +6,32 @@ const exampleName = (image) => decodeURIComponent(image.src.split("/").pop()).sp
 let answered = false;
 
 watch("value", () => {
+  const { error } = props.value || {};
   answered = Boolean(props.value);
-  show(props.value);
+  show(error ? null : props.value);
+  if (error) part("words").textContent = error;
+  preview();
+});
+
+// What no browser shows, TIFF and HEIC, the server has made a JPEG of.
+function preview() {
+  const image = column.querySelector(".frame img");
+  const source = props.value?.preview;
+  if (source && image && image.complete && !image.naturalWidth) image.src = source;
+}
+
+column.addEventListener("error", preview, true);
+
+// Gradio says nothing where there is no camera.
+const camera = element.querySelector(".camera-note");
+column.addEventListener("click", () => (camera.textContent = ""), true);
+addEventListener("unhandledrejection", ({ reason }) => {
+  const words = {
+    NotFoundError: "There is no camera on this device, it seems. Choose a file.",
+    NotAllowedError: "The browser may not use the camera. Allow it beside the address, or choose a file.",
+    NotReadableError: "Another program uses the camera. Close it, or choose a file.",
+  }[reason?.name];
+  if (words && column.offsetParent) camera.textContent = words;
 });
 
 // Gradio gives its thumbnails no names, and its frame another one than is written in it.

@@ -54,6 +54,22 @@ def feature_maps(network: nn.Sequential, image: Tensor) -> Iterator[tuple[str, T
             yield name, output[0].float().cpu()
 
 
+def first_maps(
+    network: nn.Sequential, image: Tensor, count: int
+) -> Iterator[tuple[str, torch.Size, Tensor]]:
+    """Yield the name, the shape and the first maps of each activation function or block.
+
+    `image` is (1, C, H, W); the shape is that of all maps, (C, H, W). The maps come as uint8, at
+    most (count, H, W): 0 for zero and less, 255 for the layer's greatest value among them.
+    """
+    modules = dict(network.named_children())
+    for name, maps in feature_maps(network, image):
+        if isinstance(modules[name], (nn.ReLU, nn.GELU, *layers.BLOCKS)):
+            first = maps[:count].clamp(min=0)
+            levels = (255 * first / first.max().clamp(min=1e-12)).round().byte()
+            yield name, maps.shape, levels
+
+
 def flat_layers(network: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers in order, those inside a block of `nn.Sequential` one by one: "block1.0"."""
     for name, module in network.named_children():

@@ -8,13 +8,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cnn.files import report_write_errors
 from cnn.interpret.layers import Box, feature_maps
-from cnn.models.layers import BLOCKS
 from cnn.plots.colormaps import (
-    DIVERGING,
     GREY,
     SEQUENTIAL,
     WHITE,
@@ -25,7 +22,6 @@ from cnn.plots.colormaps import (
 
 MAX_WIDTH = 960  # pixels, of a grid
 ENLARGED = 448  # pixels, of a single image
-THUMBNAIL = 56  # pixels, of a map in a row
 GAP = 8
 CAPTION = 22
 LEGEND_HEIGHT = 30
@@ -74,22 +70,22 @@ def first_conv(network: nn.Module) -> nn.Conv2d:
 def filters(network: nn.Module) -> Image.Image:
     """Draw the filters of the first convolution as a grid, numbered, enlarged without smoothing.
 
-    Filters of three channels are in color, each stretched about mid-grey; others share one
-    diverging color map.
+    Filters of three channels are in color about mid-grey, others blue below zero and orange above;
+    each is stretched to its own largest weight, so that its pattern shows however small it is.
     """
     weights = first_conv(network).weight.detach().float().cpu()
-    tiles = torch.stack([_filter_colors(weight, weights.abs().max()) for weight in weights])
-    if weights.shape[1] == 3:
-        return _grid(tiles, "grey is zero, each filter stretched by itself")
-    return _grid(tiles, DIVERGING, -weights.abs().max().item(), weights.abs().max().item())
+    tiles = torch.stack([_filter_colors(weight) for weight in weights])
+    zero = "grey" if weights.shape[1] == 3 else "white"
+    return _grid(tiles, f"{zero} is zero, each filter stretched to its own largest weight")
 
 
-def _filter_colors(weights: Tensor, largest: Tensor) -> Tensor:
+def _filter_colors(weights: Tensor) -> Tensor:
     """Return the colors (k, k, 3) of a filter (C, k, k)."""
     if weights.shape[0] == 3:
         stretched = weights / weights.abs().max().clamp(min=1e-12)
         return ((stretched + 1) * 127.5).round().byte().permute(1, 2, 0)
-    return diverging(weights.mean(0), largest.item())
+    mean = weights.mean(0)
+    return diverging(mean, mean.abs().max().clamp(min=1e-12).item())
 
 
 def feature_map_grid(maps: Tensor, each: bool = False) -> Image.Image:
@@ -104,25 +100,6 @@ def feature_map_grid(maps: Tensor, each: bool = False) -> Image.Image:
         return _grid(sequential(fractions, 0, 1), text)
     low, high = maps.min().item(), maps.max().item()
     return _grid(sequential(maps, low, high), SEQUENTIAL, low, high)
-
-
-def first_maps(network: nn.Sequential, image: Tensor, count: int = 8) -> dict[str, Image.Image]:
-    """Draw the first maps of each activation function or block in a row, by the layer's name."""
-    layers = dict(network.named_children())
-    return {
-        name: _row(maps[:count])
-        for name, maps in feature_maps(network, image)
-        if isinstance(layers[name], (nn.ReLU, nn.GELU, *BLOCKS))
-    }
-
-
-def _row(maps: Tensor) -> Image.Image:
-    scale = max(1, THUMBNAIL // maps.shape[1])
-    colors = sequential(maps, maps.min().item(), maps.max().item())
-    colors = functional.pad(colors, (0, 1), value=255)  # opaque but for the gaps
-    tiles = colors.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
-    spaced = functional.pad(tiles, (0, 0, 0, GAP))
-    return Image.fromarray(torch.cat([*spaced], 1)[:, :-GAP].contiguous().numpy())
 
 
 def _grid(tiles: Tensor, scale: str | tuple, low: float = 0, high: float = 0) -> Image.Image:
@@ -156,27 +133,9 @@ def _print_scale(sheet: Image.Image, scale: str | tuple, low: float, high: float
     pen.text((start + 170, middle), f"{high:.2f}", GREY, font, "lm")
 
 
-def enlarged_filter(weights: Tensor) -> Image.Image:
-    """Draw one filter (C, k, k): in color for three channels, else with the diverging map."""
-    return _enlarge(_filter_colors(weights, weights.abs().max()))
-
-
-def enlarged_map(values: Tensor, box: Box | None = None) -> Image.Image:
-    """Draw one feature map (H, W), black for its lowest value, with a box around a part."""
-    return _enlarge(sequential(values, values.min().item(), values.max().item()), box)
-
-
 def enlarged_image(image: Tensor, box: Box | None = None) -> Image.Image:
     """Enlarge an image (1 or 3, H, W) in [0, 1], with a box around a part."""
     return _enlarge(_pixels(image), box)
-
-
-def enlarged_inputs(inputs: Tensor, channel: int, box: Box) -> Image.Image:
-    """Draw a convolution's input (C, H, W): in color for three channels, else one channel."""
-    if inputs.shape[0] != 3:
-        return enlarged_map(inputs[channel], box)
-    low, high = inputs.min(), inputs.max()
-    return _enlarge(_pixels((inputs - low) / (high - low).clamp(min=1e-12)), box)
 
 
 def overlay(image: Tensor, attribution: Tensor, opacity: float) -> Image.Image:

@@ -62,7 +62,7 @@ def page(template: session.VisitorSession) -> gr.Blocks:
                 components.test_image_panel(visitor, subject)
             with gr.Tabs() as tabs:
                 draw.tab(visitor, subject, drawn, keeper)
-                photo.tab()
+                photo.tab(visitor, subject)
                 probabilities.tab(visitor, subject)
                 inside.tab(visitor, subject)
                 train.tab(visitor, tabs, keeper)

@@ -20,8 +20,10 @@ from cnn.data import datasets
 from cnn.evaluation.percentages import percent, percentages
 from cnn.evaluation.prediction import Prediction, predict
 from cnn.evaluation.report import EvaluationReport
-from cnn.models.checkpoints import ModelCard, ModelRegistry
+from cnn.interpret.layers import first_maps
+from cnn.models.checkpoints import Checkpoint, ModelCard, ModelRegistry
 from cnn.models.descriptions import describe
+from cnn.models.html import write_html
 from cnn.plots import charts, grids
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Subject
@@ -33,6 +35,7 @@ CHANGED = "(...values) => { cnn.changed(); return values; }"
 SETTLED = "() => cnn.settled()"
 TEST_IMAGE_SHOWN = "() => { cnn.changed(); cnn.showInput('test'); cnn.settled(); }"
 NETWORK_CHOSEN = "() => { cnn.changed(); dispatchEvent(new Event('linkopened')); }"
+STRIP_MAPS = 8  # of each activation, below the pad and the photograph
 LATEST = {"trigger_mode": "always_last", **HIDDEN_ENDPOINT}
 
 
@@ -203,6 +206,25 @@ def event_version(event: gr.EventData) -> int:
     """Return the version that a `follow` event asks for."""
     version = event._data.get("version", 0) if isinstance(event._data, dict) else 0
     return version if isinstance(version, int) else 0
+
+
+def html_page(folder: Path, checkpoint: Checkpoint, name: str) -> str | None:
+    """Write a network into a folder as a page, digits.html; None where no page can hold it."""
+    path = folder / "digits.html"
+    try:
+        write_html(path, checkpoint, name)
+    except UserError:
+        return None
+    return str(path)
+
+
+def feature_map_strip(checkpoint: Checkpoint, image: Tensor, version: int | None = None) -> str:
+    """Return the first maps of each activation of an image (1, C, H, W), as HTML for strip.js."""
+    maps = [
+        (name, list(shape), base64.b64encode(levels.numpy().tobytes()).decode())
+        for name, shape, levels in first_maps(checkpoint.network, image, STRIP_MAPS)
+    ]
+    return render("strip.html", maps=STRIP_MAPS, layers=maps, version=version)
 
 
 def download_link(image: Image, name: str) -> str:

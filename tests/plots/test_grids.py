@@ -114,6 +114,12 @@ def test_filters_of_one_channel_are_blue_below_zero_white_at_it_and_orange_above
     assert sum(positive) < sum(half) < sum(zero), "half way"
 
 
+def test_each_filter_is_stretched_to_its_own_largest_weight():
+    weights = torch.tensor([[[[-2.0, 2.0]]], [[[-0.01, 0.01]]]])
+    large, small = _tiles(grids.filters(_network(weights)), 2, 1, 2)
+    assert large == small
+
+
 def test_filters_of_three_channels_are_in_color_about_mid_grey():
     weights = torch.zeros(1, 3, 1, 2)
     weights[0, 0, 0, 0] = 0.5
@@ -133,19 +139,19 @@ def test_drawing_changes_no_weight():
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_a_map_is_enlarged_without_smoothing_with_a_box():
-    values = torch.zeros(7, 7)
-    values[6, 6] = 1
-    image = grids.enlarged_map(values, (2, 3, 1, 1))
+def test_an_image_is_enlarged_without_smoothing_with_a_box():
+    values = torch.zeros(1, 7, 7)
+    values[0, 6, 6] = 1
+    image = grids.enlarged_image(values, (2, 3, 1, 1))
     scale = image.width // 7
     assert image.size == (7 * scale, 7 * scale)
-    assert image.getpixel((7 * scale - 1, 7 * scale - 1)) == BRIGHT[:3]
+    assert image.getpixel((7 * scale - 1, 7 * scale - 1)) == (255, 255, 255)
     assert image.getpixel((3 * scale - 1, 2 * scale + scale // 2)) == (255, 255, 255)
     assert image.getpixel((3 * scale + scale // 2, 2 * scale + scale // 2)) == (0, 0, 0)
 
 
 def test_a_box_may_reach_over_the_edge():
-    image = grids.enlarged_inputs(torch.zeros(3, 4, 4), 0, (-1, -1, 3, 3))
+    image = grids.enlarged_image(torch.zeros(3, 4, 4), (-1, -1, 3, 3))
     assert image.size == (grids.ENLARGED, grids.ENLARGED)
 
 
@@ -159,14 +165,6 @@ def test_an_attribution_is_colored_by_its_sign_and_the_rest_stays_grey():
     assert positive[0] > positive[2]
     clear = grids.overlay(image, torch.tensor([[-2.0, 0.0, 2.0]]), 0)
     assert clear.getcolors() == [(clear.width * clear.height, (128, 128, 128))]
-
-
-def test_the_first_maps_of_each_activation_function_are_in_a_row():
-    network = architectures.build("four-conv-norm", DATASETS["mnist"]).eval()
-    rows = grids.first_maps(network, torch.rand(1, 1, 28, 28))
-    assert list(rows) == ["relu1", "relu2", "relu3", "relu4"]
-    side, gap = grids.THUMBNAIL, grids.GAP
-    assert {row.size for row in rows.values()} == {(8 * (side + gap) - gap, side)}
 
 
 def test_figures_are_the_filters_and_the_maps_of_each_layer():

@@ -1,5 +1,6 @@
 """What the browser tests and benchmarks share: a Chromium and a hand."""
 
+import base64
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Playwright
@@ -37,3 +38,17 @@ def on_pad(page: Page, strokes: list) -> list[list[tuple[float, float]]]:
         return box["x"] + (0.2 + 0.6 * float(x)) * side, box["y"] + (0.2 + 0.6 * float(y)) * side
 
     return [[place(point) for point in stroke] for stroke in strokes]
+
+
+def paste(page: Page, path: Path) -> None:
+    """Paste an image file as Ctrl+V does, wherever the focus is."""
+    page.evaluate(
+        """data => {
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([bytes], "pasted.png", { type: "image/png" }));
+            const pasted = new ClipboardEvent("paste", { clipboardData, bubbles: true });
+            (document.activeElement || document.body).dispatchEvent(pasted);
+        }""",
+        base64.b64encode(path.read_bytes()).decode(),
+    )

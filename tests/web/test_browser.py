@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from PIL import Image
 
 from cnn.data import synthetic
 from cnn.data.datasets import CIFAR10
@@ -261,15 +262,41 @@ def test_a_photograph_is_answered_and_shown_as_the_network_sees_it(visit, photog
     assert corner == pytest.approx([0, 0, 200, 255], abs=12)
 
 
-def test_a_broken_file_gives_a_toast_and_an_empty_frame(visit, tmp_path):
+def test_a_broken_file_is_named_and_leaves_an_empty_frame_even_while_the_example_opens(
+    visit, tmp_path
+):
     broken = tmp_path / "holiday.jpg"
-    broken.write_bytes(b"not an image")
+    broken.write_bytes(b"no image at all")
     page = visit(tab="Photo")
-    expect(page.locator(".prediction:visible .label")).not_to_be_empty()  # the example's
     page.locator(".frame input[type=file]").first.set_input_files(broken)
-    expect(page.get_by_test_id("toast-text").first).to_contain_text("holiday.jpg")
+    expect(page.locator(".prediction:visible .words")).to_contain_text("holiday.jpg")
     expect(page.locator(".frame").get_by_text("Drop or paste")).to_be_visible()
-    expect(page.locator(".prediction:visible .words")).to_contain_text("Choose")
+    expect(page.get_by_test_id("toast-text")).to_have_count(0)
+
+
+def test_a_tiff_is_shown_and_a_photograph_has_maps_and_milliseconds(visit, photograph, tmp_path):
+    tiff = tmp_path / "meadow.tiff"
+    Image.open(photograph).save(tiff)
+    page = visit(tab="Photo")
+    page.locator("#photo-maps canvas").first.wait_for()
+    page.locator(".frame input[type=file]").first.set_input_files(tiff)
+    expect(page.locator(".photo .note")).to_contain_text("300 x 200 pixels")
+    expect(page.locator(".photo .source .time")).to_contain_text(" ms")
+    page.wait_for_function("document.querySelector('.frame img').naturalWidth === 300")
+
+
+def test_a_pasted_image_is_the_photograph_wherever_the_focus_is(visit, photograph):
+    page = visit(tab="Photo")
+    expect(page.locator(".photo .note")).to_contain_text("400 x 300 pixels")
+    visitor.paste(page, photograph)
+    expect(page.locator(".photo .note")).to_contain_text("300 x 200 pixels")
+
+
+def test_where_there_is_no_camera_the_page_says_so(visit):
+    page = visit(tab="Photo")
+    page.get_by_label("Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    expect(page.locator(".camera-note")).to_contain_text("no camera")
 
 
 @pytest.mark.parametrize("tab", ["Draw", "Photo"])
@@ -318,3 +345,21 @@ def test_the_page_asks_nobody_but_its_own_server(visit, address):
     own = (address, "data:", "blob:")
     assert asked
     assert [url for url in asked if not url.startswith(own)] == []
+
+
+def test_two_digits_side_by_side_get_a_hint_until_one_is_cleared(visit):
+    page = visit()
+    has_settled(page, "3")
+    page.keyboard.press("Escape")
+    for left in (-0.15, 0.65):
+        narrow = [[(left + 0.45 * float(x), y) for x, y in s] for s in synthetic.example(2)]
+        for stroke in visitor.on_pad(page, narrow):
+            page.mouse.move(*stroke[0])
+            page.mouse.down()
+            for place in stroke[1:]:
+                page.mouse.move(*place)
+            page.mouse.up()
+    words = page.locator(f"{ANSWERED} .words")
+    expect(words).to_have_text("2 digits, it seems: the network reads one at a time.")
+    page.keyboard.press("Control+z")
+    expect(words).not_to_contain_text("one at a time")

@@ -9,7 +9,7 @@ expect = pytest.importorskip("playwright.sync_api").expect
 visitor = pytest.importorskip("support.visitor")
 
 FILLED = {
-    "Draw": ".strip img",
+    "Draw": ".strip canvas",
     "Photo": "#examples img[alt]",
     "Probabilities": "#predictions td",
     "Inside": ".grid td",

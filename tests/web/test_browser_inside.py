@@ -280,11 +280,13 @@ def test_a_tab_that_nobody_looks_at_asks_the_server_nothing(visit):
 
 def test_the_first_maps_stand_under_the_pad_and_follow_it(visit):
     page = visit(reduced_motion="reduce")
-    maps = page.locator(".strip img")
+    maps = page.locator(".strip:visible canvas")
     expect(maps).to_have_count(4)
-    before = maps.first.get_attribute("src")
+    before = maps.first.evaluate("map => map.toDataURL()")
     page.keyboard.press("7")
-    expect(maps.first).not_to_have_attribute("src", before)
+    page.wait_for_function(
+        "before => document.querySelector('.strip canvas').toDataURL() !== before", arg=before
+    )
 
 
 def test_every_network_has_a_row_and_the_last_is_their_mean(visit):

@@ -1,6 +1,5 @@
 """A photograph of handwritten digits, given in Draw, in a real browser."""
 
-import base64
 import re
 
 import pytest
@@ -88,16 +87,7 @@ def test_another_network_reads_the_sheet_again(visit, sheet):
 
 def test_a_pasted_photograph_is_read(visit, sheet):
     page = visit()
-    page.evaluate(
-        """data => {
-            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-            const clipboardData = new DataTransfer();
-            clipboardData.items.add(new File([bytes], "sheet.jpg", { type: "image/jpeg" }));
-            const pasted = new ClipboardEvent("paste", { clipboardData, bubbles: true });
-            document.body.dispatchEvent(pasted);
-        }""",
-        base64.b64encode(sheet.read_bytes()).decode(),
-    )
+    visitor.paste(page, sheet)
     expect(page.locator(READINGS)).to_have_count(5)
 
 

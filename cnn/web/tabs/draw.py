@@ -10,18 +10,16 @@ from torch import nn
 from cnn import UserError, settings
 from cnn.data.datasets import MNIST
 from cnn.data.drawings import digit_from_strokes
+from cnn.data.strokes import count_digits
 from cnn.evaluation.prediction import predict
 from cnn.models.checkpoints import Checkpoint
 from cnn.models.web import to_web, worker_script
-from cnn.plots import grids
 from cnn.web import components
 from cnn.web import subject as subjects
 from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession, choices, chooser
 from cnn.web.subject import Strokes, Subject
 from cnn.web.tabs import draw_examples, draw_sheet
-
-MAPS = 8  # of each activation, in the strip below the pad
 
 
 def dock(session: gr.State, subject: gr.State) -> tuple[gr.HTML, gr.HTML] | None:
@@ -52,17 +50,18 @@ def tab(
         draw_examples.view(session, pad, keeper)
         checkpoint = session.template.checkpoint(MNIST.name)
         strip = gr.HTML(
-            _strip(checkpoint, subjects.initial_subject()),
-            js_on_load=components.asset("maps.js"),
+            components.feature_map_strip(checkpoint, subjects.initial_subject().image),
+            js_on_load=components.asset("maps.js") + components.asset("strip.js"),
             apply_default_css=False,
         )
 
         def show_maps(drawing: Strokes, session: VisitorSession) -> str:
             with components.toast():
-                return _strip(session.checkpoint(MNIST.name), subjects.from_strokes(drawing))
+                image = subjects.from_strokes(drawing).image
+            return components.feature_map_strip(session.checkpoint(MNIST.name), image)
 
         def show_sheet_maps(subject: Subject, session: VisitorSession) -> str:
-            return _strip(session.checkpoint(MNIST.name), subject)
+            return components.feature_map_strip(session.checkpoint(MNIST.name), subject.image)
 
         pad.show_maps(show_maps, [pad, session], strip, queue=False, **LATEST)
         sheet.show_maps(show_sheet_maps, [subject, session], strip, **LATEST)
@@ -81,6 +80,7 @@ def _pad(template: VisitorSession) -> gr.HTML:
         examples={digit: subjects.example_digit(int(digit)) for digit in MNIST.classes},
         network=_network_key(template),
         token=None,
+        found=None,
         initial=str(subjects.INITIAL_DIGIT),
         invitation="Draw a digit. The prediction follows your pen.",
         preprocessing="Your strokes, scaled and centred as the training digits were.",
@@ -120,9 +120,11 @@ def _web_models(template: VisitorSession):
 def _connect(pad: gr.HTML, network: gr.Dropdown, session: gr.State, subject: gr.State) -> None:
     """Make the finished drawing the subject, and let the visitor choose who predicts it."""
 
-    def settle(drawing: Strokes) -> Subject:
+    def settle(drawing: Strokes, event: gr.EventData) -> tuple:
         with components.toast():
-            return subjects.from_strokes(drawing)
+            drawn = subjects.from_strokes(drawing)
+        found = {"version": components.event_version(event), "digits": count_digits(drawing)}
+        return drawn, gr.update(found=found)
 
     def choose(session: VisitorSession, name: str) -> tuple:
         with components.toast():
@@ -133,7 +135,7 @@ def _connect(pad: gr.HTML, network: gr.Dropdown, session: gr.State, subject: gr.
         state = gr.update(token=session.token, network=_network_key(session))
         return choices(session, MNIST.name), state
 
-    settled = pad.stroke_end(settle, pad, subject, queue=False, **LATEST)
+    settled = pad.stroke_end(settle, pad, [subject, pad], queue=False, **LATEST)
     settled.then(None, js=components.SETTLED, **components.HIDDEN_ENDPOINT)
     outputs = [network, pad]
     network.input(
@@ -145,14 +147,6 @@ def _connect(pad: gr.HTML, network: gr.Dropdown, session: gr.State, subject: gr.
 def _network_key(session: VisitorSession) -> list:
     """Tell networks apart: two of a visitor's own may have one name."""
     return [session.chosen(MNIST.name), session.checkpoint(MNIST.name).card.train_seconds]
-
-
-def _strip(checkpoint: Checkpoint, drawing: Subject) -> str:
-    """Show the first maps of each activation, in rows side by side, as HTML."""
-    rows = grids.first_maps(checkpoint.network, drawing.image, MAPS)
-    return components.render(
-        "strip.html", maps=MAPS, rows={name: components.inline(row) for name, row in rows.items()}
-    )
 
 
 def _endpoint(checkpoint: Checkpoint) -> None:

@@ -1,19 +1,25 @@
 """The photo frame of the whole page, and the tab Photo around it."""
 
 import time
+from pathlib import Path
 
 import gradio as gr
 from gradio import FileData
+from PIL.Image import Image
 
+from cnn import UserError
 from cnn.data.datasets import CIFAR10
 from cnn.data.photos import describe_photo, open_photo, views_from_photo
 from cnn.evaluation.prediction import predict
 from cnn.models.checkpoints import Checkpoint, ModelCard
 from cnn.web import components
 from cnn.web import subject as subjects
+from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession, choices, chooser
 from cnn.web.subject import Subject
 
+NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
+PREVIEW_SIDE = 920  # pixels: twice the frame's
 QUEUE = {"concurrency_id": "photographs"}  # two at a time: drawings must find a core free
 
 
@@ -34,13 +40,25 @@ def dock(session: gr.State, subject: gr.State) -> gr.Image | None:
     return photo
 
 
-def tab() -> gr.Tab:
-    """Add the tab; frame and prediction are in the dock."""
+def tab(session: gr.State, subject: gr.State) -> gr.Tab:
+    """Add the tab: frame and prediction are in the dock, the first feature maps stand here."""
     with gr.Tab("Photo", id="photo") as shown:
         components.caption(
             "These ten classes are all that the network knows, from images of 32 x 32 pixels. Try "
             "a frog on a leaf, then something that is none of the ten, and see whether it says so."
         )
+        maps = components.derived(
+            "photo-maps", components.asset("maps.js") + components.asset("strip.js")
+        )
+
+    def follow(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
+        version = components.event_version(event)
+        if subject.is_empty or subject.dataset != CIFAR10.name:
+            return ""
+        checkpoint = session.checkpoint(CIFAR10.name)
+        return components.feature_map_strip(checkpoint, subject.image, version)
+
+    maps.follow(follow, [subject, session], maps, **LATEST)
     return shown
 
 
@@ -48,7 +66,7 @@ def _frame() -> gr.Image:
     photo = gr.Image(
         type="filepath",
         image_mode=None,
-        sources=["upload", "webcam", "clipboard"],
+        sources=["upload", "webcam"],
         show_label=False,
         label="Photograph",
         placeholder="Drop or paste a photograph here,\nor click to choose one",
@@ -72,6 +90,7 @@ def _frame() -> gr.Image:
 def _panel(card: ModelCard) -> gr.HTML:
     return components.prediction_panel(
         card,
+        before="<p class='camera-note' role='status'></p>",
         script=components.asset("photo.js"),
         invitation="Choose, paste or take a photograph.",
         preprocessing="A photograph, shrunk to 32 x 32 pixels.",
@@ -81,11 +100,16 @@ def _panel(card: ModelCard) -> gr.HTML:
 
 
 def _predict(upload: dict | None, session: VisitorSession) -> tuple[dict | None, Subject | None]:
-    """Return what the panel shows of an uploaded photograph, and the photograph as the subject."""
+    """Return what the panel shows of an uploaded photograph, and the photograph as the subject.
+
+    Of a file that cannot be read it shows the error.
+    """
     if upload is None:
         return None, None
-    with components.toast():
+    try:
         opened = open_photo(subjects.uploaded_path(upload))
+    except UserError as error:
+        return {"error": str(error)}, None
     start = time.perf_counter()
     views, checkpoint = views_from_photo(opened, CIFAR10), session.checkpoint(CIFAR10.name)
     note = describe_photo(opened, CIFAR10)
@@ -93,7 +117,16 @@ def _predict(upload: dict | None, session: VisitorSession) -> tuple[dict | None,
         checkpoint.card, predict(checkpoint, views), views, note
     )
     milliseconds = round(1000 * (time.perf_counter() - start))
+    if Path(upload["path"]).suffix.lower() in NOT_SHOWN_BY_BROWSERS:
+        message["preview"] = _preview(opened)
     return message | {"milliseconds": milliseconds}, Subject(CIFAR10.name, views)
+
+
+def _preview(photo: Image) -> str:
+    """Return a photograph as a small JPEG in a data URL."""
+    small = photo.copy()
+    small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    return components.inline(small, "JPEG")
 
 
 def _connect(
@@ -103,24 +136,39 @@ def _connect(
     session: gr.State,
     subject: gr.State,
 ) -> None:
-    def look(upload: dict | None, session: VisitorSession, current: Subject) -> tuple:
+    refused = gr.State(None)  # what is said of the file that emptied the frame
+
+    def look(
+        upload: dict | None, session: VisitorSession, current: Subject, refused: dict | None
+    ) -> tuple:
         message, shown = _predict(upload, session)
         if shown is None and current.strokes is None:
             shown = subjects.empty_subject(CIFAR10.name)
-        return message, shown or gr.skip()
+        if message and "error" in message:
+            return message, shown or gr.skip(), message, None
+        if message is None:
+            return refused, shown or gr.skip(), refused, gr.skip()
+        return message, shown, None, gr.skip()
 
-    def choose(upload: dict | None, session: VisitorSession, current: Subject, name: str) -> tuple:
+    def choose(
+        upload: dict | None,
+        session: VisitorSession,
+        current: Subject,
+        refused: dict | None,
+        name: str,
+    ) -> tuple:
         with components.toast():
             session.choose(name)
-        return look(upload, session, current)
+        return look(upload, session, current, refused)
 
-    def load(upload: dict | None, session: VisitorSession, current: Subject) -> tuple:
-        return choices(session, CIFAR10.name), *look(upload, session, current)
+    def load(
+        upload: dict | None, session: VisitorSession, current: Subject, refused: dict | None
+    ) -> tuple:
+        return choices(session, CIFAR10.name), *look(upload, session, current, refused)
 
-    inputs, outputs = [photo, session, subject], [panel, subject]
+    inputs, outputs = [photo, session, subject, refused], [panel, subject, refused, photo]
     events = {"preprocess": False, "js": components.CHANGED, **QUEUE, **components.HIDDEN_ENDPOINT}
     shown = photo.change(look, inputs, outputs, trigger_mode="always_last", **events)
-    shown.failure(lambda: None, None, photo, **components.HIDDEN_ENDPOINT)
     chosen = network.input(choose, [*inputs, network], outputs, **events)
     loaded = panel.refresh(load, inputs, [network, *outputs], **events)
     for done in (shown, chosen, loaded):
