@@ -1,5 +1,6 @@
 // Draws curves on a canvas that stays. Python says in JSON what is to be seen:
-// { title, by, curves: [{ name, color, points: [[x, y], ...] }] }.
+// { title, by, curves: [{ name, color, style, points: [[x, y], ...] }] }, the style one of line, points and
+// faint, which has no legend.
 
 const canvas = element.querySelector("canvas");
 const pen = canvas.getContext("2d");
@@ -56,13 +57,20 @@ function draw() {
   }
 
   const away = (point) => Math.abs(x(point[0]) - pointed);
-  const shown = curves.filter((curve) => curve.points.length);
-  const told = shown.map(({ name, color, points }) => {
+  const shown = curves.filter(({ style, points }) => style !== "faint" && points.length);
+  for (const { color, style, points } of curves) {
+    pen.strokeStyle = pen.fillStyle = color;
+    pen.globalAlpha = style === "faint" ? 0.3 : 1;
+    pen.lineWidth = style === "faint" ? 1 : 2;
     pen.beginPath();
-    for (const point of points) pen.lineTo(x(point[0]), y(point[1]));
-    pen.strokeStyle = color;
-    pen.lineWidth = 2;
-    pen.stroke();
+    for (const point of points) {
+      if (style !== "points") pen.lineTo(x(point[0]), y(point[1]));
+      else pen.roundRect(x(point[0]) - 4, y(point[1]) - 4, 8, 8, 4);
+    }
+    style === "points" ? pen.fill() : pen.stroke();
+  }
+  pen.globalAlpha = 1;
+  const told = shown.map(({ name, color, points }) => {
     const marked = points.reduce((one, other) => (away(one) < away(other) ? one : other));
     pen.beginPath();
     pen.arc(x(marked[0]), y(marked[1]), 4, 0, 7);
@@ -75,12 +83,13 @@ function draw() {
   write(title, 0, 10, "left", text, "600 14px");
   const roomy = width > 120 * (told.length + 1);
   let right = width - RIGHT;
-  shown.reverse().forEach(({ name, color }, place) => {
+  shown.reverse().forEach(({ name, color, style }, place) => {
     const words = roomy ? told.at(-1 - place) : name;
     write(words, right, 10, "right", quiet, "400 13px");
     right -= pen.measureText(words).width + 20;
     pen.fillStyle = color;
-    pen.fillRect(right, 9, 14, 3);
+    if (style === "points") pen.fillRect(right + 4, 7, 7, 7);
+    else pen.fillRect(right, 9, 14, 3);
     right -= 20;
   });
 }

@@ -1,5 +1,6 @@
 """The one way from images to logits, with named modes of test-time augmentation."""
 
+from collections.abc import Callable
 from typing import get_args
 
 import torch
@@ -47,9 +48,16 @@ def logits(
 
 @torch.inference_mode()
 def logits_by_view(
-    network: nn.Module, images: Tensor, tta: TTA, dtype: torch.dtype = torch.float32
+    network: nn.Module,
+    images: Tensor,
+    tta: TTA,
+    dtype: torch.dtype = torch.float32,
+    on_progress: Callable[[int], object] | None = None,
 ) -> Tensor:
-    """Compute the logits of each view of images: float32 (views, N, classes); else as `logits`."""
+    """Compute the logits of each view of images: float32 (views, N, classes); else as `logits`.
+
+    `on_progress` receives the number of images of each batch that is done.
+    """
     device = next(network.parameters()).device
     was_training = network.training
     if was_training:
@@ -63,6 +71,8 @@ def logits_by_view(
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             output = torch.cat([network(view).float() for view in views])
         outputs.append(output.view(count, len(batch), -1).cpu())
+        if on_progress:
+            on_progress(len(batch))
     if was_training:
         network.train()
     return torch.cat(outputs, 1)

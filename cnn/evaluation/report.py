@@ -113,20 +113,29 @@ def evaluate_for_card(
     validation: Split,
     test: Split,
     augmented: Tensor | None = None,
+    on_progress: Callable[[float], object] | None = None,
 ) -> tuple[dict[str, Any], TestSetPredictions]:
     """Evaluate a trained network; return the model card's figures by field, and the predictions.
 
     The temperature and the out-of-distribution threshold are fitted on the validation images and,
     where given, on `augmented` copies of them, uint8 of the same shape, so that 5 % of all these
-    count as out of distribution.
+    count as out of distribution. `on_progress` receives the fraction of all images done, in [0, 1].
     """
-    tta = inference.tta_mode(dataset)
+    tta, done = inference.tta_mode(dataset), 0
     images, labels = validation
     if augmented is not None:
         images, labels = torch.cat([images, augmented]), labels.repeat(2)
-    views = inference.logits_by_view(network, images, tta)
+    total = len(images) + len(test)
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        if on_progress:
+            on_progress(done / total)
+
+    views = inference.logits_by_view(network, images, tta, on_progress=count)
     validation_logits = views.mean(0)
-    test_views = inference.logits_by_view(network, test.images, tta)
+    test_views = inference.logits_by_view(network, test.images, tta, on_progress=count)
     test_logits = test_views.mean(0)
     temperature = metrics.fit_temperature(validation_logits, labels)
     single = metrics.compute_metrics(test_views[0], test.labels)

@@ -15,9 +15,9 @@ class TrainingJob:
     `parent` is the finished job that this one continues: it starts from that one's network, and
     its metrics come first. Otherwise `init` is a checkpoint to start from, if any. `examples`
     are images to train on besides the data set's. `metrics` holds a row per report and split:
-    step, seconds, split ("train" or "validation"), loss, accuracy and learning_rate. `result` is
-    set at the end. `name` is what the trained network is called. `owner` and `address` say whose
-    job it is, for the queue's limits.
+    step, seconds, split ("train", of the last batch, or "validation"), loss, accuracy and
+    learning_rate. `result` is set at the end. `name` is what the trained network is called.
+    `owner` and `address` say whose job it is, for the queue's limits.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class TrainingJob:
                 "seconds": self._first_second + progress.seconds,
                 "learning_rate": progress.learning_rate,
             }
-            values = {"train": (progress.train_loss, progress.train_accuracy)}
+            values = {"train": (progress.batch_loss, progress.batch_accuracy)}
             if progress.validation_loss is not None:
                 values["validation"] = (progress.validation_loss, progress.validation_accuracy)
             for split, (loss, accuracy) in values.items():

@@ -114,9 +114,9 @@ class JobQueue:
                 self.estimates[recipe] = math.inf
 
     def _update_estimate(self, recipe: Recipe, progress: Progress | None) -> None:
-        """Replace an estimate by the time of a run that came to its end."""
-        if progress and progress.step == progress.steps and recipe in self.estimates:
-            self.estimates[recipe] = progress.seconds
+        """Replace an estimate by the measured pace, once a tenth of the run is done."""
+        if progress and 10 * progress.step >= progress.steps and recipe in self.estimates:
+            self.estimates[recipe] = progress.seconds / progress.step * progress.steps
 
     def _run_locally(self, job: TrainingJob) -> Iterator[Snapshot | None]:
         stop_sent = False
@@ -142,7 +142,7 @@ class JobQueue:
                 return
         session = TrainingSession(job.recipe, init=job.init, device=torch.device("cpu"))
         session.restore(snapshot)
-        yield Snapshot(filters=session.filters(), samples=session.samples(), testing=True)
+        yield Snapshot(filters=session.filters(), samples=session.samples(), testing=0.0)
         yield Snapshot(result=session.result())
 
     @contextlib.contextmanager

@@ -63,7 +63,8 @@ class Snapshot:
     """A training run at one moment.
 
     `loading` is the fraction of the images downloaded so far. `filters` and `samples` are set
-    about once a second, `result` at the end. `testing` says that the final evaluation runs.
+    about once a second, `result` at the end. `testing` is the fraction of the final
+    evaluation that is done.
     `network` and `history` are set only with `include_weights=True`.
     """
 
@@ -71,7 +72,7 @@ class Snapshot:
     progress: Progress | None = None
     filters: Image.Image | None = None
     samples: SamplePredictions | None = None
-    testing: bool = False
+    testing: float | None = None
     result: TrainingResult | None = None
     network: nn.Module | None = None
     history: list[dict[str, float]] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Snapshot:
         """What the run is doing."""
         if self.result:
             return "done"
-        if self.testing:
+        if self.testing is not None:
             return "testing"
         return "training" if self.loading is None else "loading"
 
@@ -90,8 +91,9 @@ class TrainingSession:
     """One training run, from its first step or from the weights of `init`, to the checkpoint.
 
     `examples` are images to train on besides some of the data set's. `on_progress` is called
-    with the fraction of the images downloaded, where they are not on this machine yet. `device`
-    defaults to the fastest one.
+    with the fraction of the images downloaded, where they are not on this machine yet, and
+    `on_testing` with the fraction of the final evaluation done. `device` defaults to the fastest
+    one.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class TrainingSession:
         init: Checkpoint | None = None,
         examples: Split | None = None,
         on_progress: Callable[[float], object] | None = None,
+        on_testing: Callable[[float], object] | None = None,
         device: torch.device | None = None,
     ):
         dataset = datasets.get_dataset(recipe.dataset)
@@ -108,6 +111,7 @@ class TrainingSession:
         if examples:
             splits = splits._replace(train=_mix(splits.train, examples))
         self.run = start(recipe, splits, device, init=init)
+        self.on_testing = on_testing
         self.limit = settings.train_seconds() if limit is None else limit
         self.stopped = False
         self.error: UserError | None = None
@@ -142,7 +146,7 @@ class TrainingSession:
                     network = copy.deepcopy(self.run.eval_model).cpu()
                     snapshot = replace(snapshot, network=network, history=list(self.run.history))
             yield snapshot
-        yield Snapshot(filters=self.filters(), samples=self.samples(), testing=True)
+        yield Snapshot(filters=self.filters(), samples=self.samples(), testing=0.0)
         yield Snapshot(result=self.result())
 
     def stop(self) -> None:
@@ -172,7 +176,7 @@ class TrainingSession:
             raise UserError("Nothing was learned yet. Let the run make its first steps.")
         validation = self.run.splits.validation
         with hardware.threads(hardware.cpu_count()):
-            checkpoint = finalize(self.run)
+            checkpoint = finalize(self.run, on_progress=self.on_testing)
             report = evaluate(checkpoint, validation)
         wrong = report.mistakes(TOP_MISTAKES)
         mistakes = SamplePredictions(

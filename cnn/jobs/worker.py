@@ -171,7 +171,11 @@ def _train(connection: Connection, task: Train) -> None:
             raise UserError("The download was cancelled.")
 
     session = TrainingSession(
-        task.recipe, init=task.init, examples=task.examples, on_progress=on_progress
+        task.recipe,
+        init=task.init,
+        examples=task.examples,
+        on_progress=on_progress,
+        on_testing=lambda fraction: _send(connection, Snapshot(testing=fraction)),
     )
     for snapshot in session.snapshots():
         if connection.poll():

@@ -5,6 +5,7 @@ import datetime
 import platform
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,15 +29,18 @@ PHOTO = "photo"
 
 
 def finalize(
-    run: TrainState, reference_accuracy: float | None = None, make_default: bool = False
+    run: TrainState,
+    reference_accuracy: float | None = None,
+    make_default: bool = False,
+    on_progress: Callable[[float], object] | None = None,
 ) -> Checkpoint:
     """Evaluate what was learned, on the test images once, and write the model card.
 
     The weights are the last or the best ones, as the recipe says, averaged with the initial ones
     where it says so, and rounded as a checkpoint file keeps them. Where the run started from
-    another checkpoint, its epochs, seconds and command come first. The last two arguments are for
-    the card: the accuracy stated by the network's author, and whether the network is its data
-    set's default.
+    another checkpoint, its epochs, seconds and command come first. `reference_accuracy`, stated by
+    the network's author, and `make_default`, whether the network is its data set's default, are for
+    the card. `on_progress` receives the fraction of the evaluation that is done, in [0, 1].
     """
     network = copy.deepcopy(run.eval_model).eval().requires_grad_(False)
     kept = run.best_epoch.progress if run.best_epoch else run.progress
@@ -51,7 +55,7 @@ def finalize(
         photo_copies(validation.images, recipe.seed) if PHOTO in recipe.augmentation else None
     )
     figures, predictions = evaluate_for_card(
-        network, dataset, validation, run.splits.test, augmented
+        network, dataset, validation, run.splits.test, augmented, on_progress
     )
     card = ModelCard(
         dataset=recipe.dataset,

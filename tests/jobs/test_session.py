@@ -67,6 +67,15 @@ def test_a_snapshot_says_what_the_run_is_doing(session_and_snapshots):
     snapshots = session_and_snapshots[1]
     assert [snapshot.phase for snapshot in snapshots[-3:]] == ["training", "testing", "done"]
     assert Snapshot(loading=0.5).phase == "loading"
+    assert Snapshot(testing=0.0).phase == "testing"
+
+
+def test_the_final_evaluation_tells_how_much_of_it_is_done():
+    fractions = []
+    session = TrainingSession(replace(RECIPE, epochs=0.1), on_testing=fractions.append)
+    last = list(session.snapshots())[-1]
+    assert last.result and len(fractions) > 2
+    assert fractions == sorted(fractions) and fractions[0] > 0 and fractions[-1] == 1
 
 
 def test_the_samples_are_always_the_same_eight_validation_images(session_and_snapshots):

@@ -26,7 +26,8 @@ def finished_job(parent=None, **changes) -> TrainingJob:
     job = TrainingJob(replace(BRIEF, **changes), parent)
     for step in range(1, 4):
         validation = (0.4, 0.8) if step == 3 else (None, None)
-        progress = Progress(step, 3, 1, step / 2, 0.01, 1 / step, step / 4, *validation, 100.0)
+        means, batch = (1.0, 0.5), (1 / step, step / 4)
+        progress = Progress(step, 3, 1, step / 2, 0.01, *means, *validation, 100.0, *batch)
         job.record(Snapshot(progress=progress))
     card = SimpleNamespace(train_seconds=1.5, validation_accuracy=0.8, test_accuracy=0.7)
     job.result = SimpleNamespace(checkpoint=SimpleNamespace(card=card, network=None))
@@ -70,7 +71,8 @@ def test_a_position_in_the_queue_is_a_sentence():
 def test_a_curve_holds_its_points_and_stays_small_however_long_it_is():
     job = finished_job()
     assert points(curves.of_run(job.metrics, "accuracy")) == {
-        "training": [[1, 25], [2, 50], [3, 75]],
+        "batches": [[1, 25], [2, 50], [3, 75]],
+        "training, smoothed": [[1, 25], [2, 38.16], [3, 51.75]],
         "validation": [[3, 80]],
     }
     assert points(curves.of_run(job.metrics, "learning_rate")) == {
@@ -78,15 +80,40 @@ def test_a_curve_holds_its_points_and_stays_small_however_long_it_is():
     }
     long = points(curves.of_run(job.metrics * 2_000, "loss"))
     assert all(200 < len(values) <= 301 for values in long.values())
-    assert long["training"][-1][0] == 3
-    assert points(curves.of_run([], "loss")) == {"training": [], "validation": []}
+    assert long["batches"][-1][0] == 3
+    assert not any(points(curves.of_run([], "loss")).values())
 
 
-def test_runs_are_compared_by_step_and_by_seconds_on_either_split():
+def test_a_smoothed_curve_of_equal_values_is_that_value():
+    rows = [
+        {"step": step, "split": "train", "loss": 2.5, "accuracy": 0.1} for step in range(1, 100)
+    ]
+    smoothed = points(curves.of_run(rows, "loss"))["training, smoothed"]
+    assert {value for _, value in smoothed} == {2.5}
+
+
+def test_validation_is_drawn_as_points():
+    drawn = json.loads(curves.of_run(finished_job().metrics, "loss"))["curves"]
+    assert [curve["style"] for curve in drawn] == ["faint", "line", "points"]
+
+
+def test_the_status_tells_how_much_is_tested():
+    html = train_results.progress(finished_job(), Snapshot(testing=0.35))
+    assert "35 %" in html and 'progress value="0.35"' in html
+
+
+def test_the_status_has_an_example_of_epoch_and_loss_for_their_explanations():
+    snapshot = Snapshot(progress=Progress(2, 8, 1, 1.0, 0.01, 0.1, 0.9, None, None, 100.0))
+    html = train_results.progress(finished_job(epochs=2, batch_size=64), snapshot)
+    assert "an epoch of this run is 4 steps of 64 images" in html
+    assert "0.100" in html and "90.5" in html
+
+
+def test_runs_are_compared_by_step_and_by_seconds_with_their_validation():
     runs = [finished_job().metrics, finished_job(seed=1).metrics]
     for axis, last in (("step", 3), ("seconds", 1.5)):
-        assert points(curves.of_runs(runs, "loss", axis, "train"))["run 2"][-1][0] == last
-    assert points(curves.of_runs(runs, "accuracy", "step", "validation"))["run 1"] == [[3, 80]]
+        assert points(curves.of_runs(runs, "loss", axis))["run 2"][-1][0] == last
+    assert points(curves.of_runs(runs, "accuracy", "step"))["run 1, validation"] == [[3, 80]]
 
 
 def test_the_table_of_runs_shows_what_differs_and_nothing_else():

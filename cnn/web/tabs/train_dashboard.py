@@ -20,12 +20,14 @@ INTRODUCTION = (
     "filters turn from noise into edges, then try ten times the learning rate."
 )
 CURVES = (
-    "Training curves are means over the epoch so far; validation is measured at the end of an "
-    "epoch, on images that the network never trains on."
+    "Training is measured on batches while it learns from them (faint) and smoothed over the last "
+    "ten or so (line); validation, the points, at the end of each epoch, on images that the "
+    "network never trains on."
 )
 COMPARE = (
-    "Your last runs on the same data set, over one another. Change one hyperparameter at a time, "
-    "and look by seconds too: what takes more steps may still be done sooner."
+    "Your last runs on the same data set, over one another: lines for training batches, smoothed, "
+    "and points for validation. Change one hyperparameter at a time, and look by seconds too: "
+    "what takes more steps may still be done sooner."
 )
 USE = {"strokes": "Draw for it", "photo": "Show it a photo"}
 
@@ -50,6 +52,7 @@ class Dashboard:
             self.discard = gr.Button("Discard", min_width=100)
             self.network = gr.DownloadButton("Download checkpoint", min_width=150)
             self.table = gr.DownloadButton("Download curves (CSV)", min_width=150)
+            self.page = gr.DownloadButton("Download as a page", min_width=150)
         with gr.Row(elem_classes="run-charts"):
             self.charts = {
                 metric: curves.canvas(curves.of_run([], metric)) for metric in ("loss", "accuracy")
@@ -57,7 +60,11 @@ class Dashboard:
         with gr.Row(elem_classes="watched"):
             self.filters = components.image("The filters of the first convolution", "sheet still")
             self.samples = gr.HTML(apply_default_css=False)
-        components.caption(f"{CURVES} {INTRODUCTION}")
+        gr.HTML(
+            components.render("train_explanations.html", text=f"{CURVES} {INTRODUCTION}"),
+            js_on_load=components.asset("train_explanations.js"),
+            apply_default_css=False,
+        )
         with gr.Tabs(visible=False, elem_classes="subtabs") as self.details:
             with gr.Tab("Confusion matrix"):
                 self.confusion = gr.HTML(apply_default_css=False)
@@ -76,7 +83,7 @@ class Dashboard:
             self.confusion,
             self.mistakes,
         ]
-        self.after += [self.learning_rate, self.network, self.table]
+        self.after += [self.learning_rate, self.network, self.table, self.page]
 
     def busy(self) -> list[dict]:
         """Turn Start into Stop."""
@@ -127,6 +134,7 @@ class Dashboard:
         stem = f"{card.dataset}-{card.model}"
         network = folder / f"{stem}{checkpoints.SUFFIX}"
         checkpoints.save(network, job.result.checkpoint)
+        page = components.html_page(folder, job.result.checkpoint, job.name)
         return {
             self.actions: gr.update(visible=True),
             self.use: USE[datasets.get_dataset(card.dataset).input],
@@ -136,6 +144,7 @@ class Dashboard:
             self.learning_rate: curves.of_run(job.metrics, "learning_rate"),
             self.network: str(network),
             self.table: str(train_results.write_metrics(folder / f"{stem}.csv", job)),
+            self.page: gr.update(value=page, visible=page is not None),
         }
 
 
@@ -152,15 +161,9 @@ class Comparison:
                     label="Horizontal axis",
                     container=False,
                 )
-                self.split = gr.Radio(
-                    [("training", "train"), ("validation", "validation")],
-                    value="train",
-                    label="Images",
-                    container=False,
-                )
             with gr.Row(elem_classes="run-charts"):
                 self.charts = {
-                    metric: curves.canvas(curves.of_runs([], metric, "step", "train"))
+                    metric: curves.canvas(curves.of_runs([], metric, "step"))
                     for metric in ("loss", "accuracy")
                 }
             self.table = gr.HTML(apply_default_css=False)
@@ -168,20 +171,14 @@ class Comparison:
     def wire(self, session: gr.State, events: Sequence[Callable]) -> None:
         """Show the runs anew after each of the events, and when the choice changes."""
         outputs = [self.whole, *self.charts.values(), self.table]
-        for event in (self.by.input, self.split.input, *events):
-            event(
-                self._show,
-                [session, self.by, self.split],
-                outputs,
-                **components.HIDDEN_ENDPOINT,
-            )
+        for event in (self.by.input, *events):
+            event(self._show, [session, self.by], outputs, **components.HIDDEN_ENDPOINT)
 
-    def _show(self, session: VisitorSession, by: str, split: str) -> list:
+    def _show(self, session: VisitorSession, by: str) -> list:
         dataset = session.jobs[-1].recipe.dataset if session.jobs else None
         jobs = [job for job in session.jobs if job.recipe.dataset == dataset]
         charts = [
-            curves.of_runs([job.metrics for job in jobs], metric, by, split)
-            for metric in self.charts
+            curves.of_runs([job.metrics for job in jobs], metric, by) for metric in self.charts
         ]
         table = train_results.runs(jobs) if len(jobs) > 1 else ""
         return [gr.update(visible=len(jobs) > 1), *charts, table]

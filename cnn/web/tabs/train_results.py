@@ -18,6 +18,7 @@ PRESET_NAMES = (
     *("mnist-98", "mnist-99", "mnist-99.5", "synthetic"),
     *("cifar10-74", "cifar10-78", "cifar10-90", "cifar10-94"),
 )
+NO_EXAMPLES = {"epoch": "", "loss": ""}
 
 
 def preset_cards(chosen: str, estimates: Mapping[Recipe, float], limit: float) -> str:
@@ -66,15 +67,28 @@ def status(
     progress: float | None = None,
     accuracy: float | None = None,
     accuracy_label: str = "",
+    examples: Mapping[str, str] = NO_EXAMPLES,
 ) -> str:
-    """Render how a run stands: a sentence, the progress in [0, 1], the accuracy in [0, 1]."""
+    """Render how a run stands: a sentence, the progress in [0, 1], the accuracy in [0, 1].
+
+    `examples` tell what "epoch" and "loss" are in this run.
+    """
     return components.render(
         "train_status.html",
         message=message,
         progress=progress,
         accuracy="" if accuracy is None else f"{100 * accuracy:.1f} %",
         accuracy_label=accuracy_label,
+        examples=examples,
     )
+
+
+def _examples(steps: int, epochs: float, batch_size: int, loss: float) -> dict[str, str]:
+    return {
+        "epoch": f"an epoch of this run is {steps / epochs:,.0f} steps of {batch_size} images.",
+        "loss": f"the loss is {loss:.3f}, as if every true class had a probability of "
+        f"exp(\u2212{loss:.3f}) = {components.percent(math.exp(-loss))}.",
+    }
 
 
 def position(count: int, eta: float) -> str:
@@ -92,11 +106,12 @@ def progress(job: TrainingJob, snapshot: Snapshot) -> str:
         return status(f"Downloading {title}: {100 * snapshot.loading:.0f} %", snapshot.loading)
     rows = [row for row in job.metrics if row["split"] == "validation"]
     label = "validation accuracy"
-    if not rows:
-        rows, label = job.metrics, "training accuracy"
     accuracy = rows[-1]["accuracy"] if rows else None
+    if snapshot.progress and not rows:
+        accuracy, label = snapshot.progress.train_accuracy, "training accuracy"
     if snapshot.phase == "testing":
-        return status("Testing on the test images …", 1.0, accuracy, label)
+        message = f"Testing on images that it never learned from: {100 * snapshot.testing:.0f} %"
+        return status(message, snapshot.testing, accuracy, label)
     update = snapshot.progress
     if update is None:
         return status("Getting ready …")
@@ -107,14 +122,18 @@ def progress(job: TrainingJob, snapshot: Snapshot) -> str:
     )
     if job.stop_requested:
         message = f"Stopping after step {update.step:,} …"
-    return status(message, round(update.step / update.steps, 4), accuracy, label)
+    recipe = job.recipe
+    examples = _examples(update.steps, recipe.epochs, recipe.batch_size, update.train_loss)
+    return status(message, round(update.step / update.steps, 4), accuracy, label, examples)
 
 
 def result(outcome: TrainingResult) -> str:
     """Render the test accuracy and how training and validation compare."""
     card = outcome.checkpoint.card
     message = f"Trained in {card.train_seconds:.1f} s. {outcome.summary}"
-    return status(message, None, card.test_accuracy, "test accuracy")
+    last, batch_size = card.history[-1], card.config["batch_size"]
+    examples = _examples(last["step"], last["epoch"], batch_size, card.test_loss)
+    return status(message, None, card.test_accuracy, "test accuracy", examples)
 
 
 def samples(predictions: SamplePredictions, classes: Sequence[str], many: bool = False) -> str:
