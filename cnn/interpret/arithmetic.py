@@ -77,16 +77,18 @@ def break_down_conv(
     network: nn.Sequential,
     image: Tensor,
     layer: str,
-    channel: int = 0,
+    channel: int | None = None,
     row: int | None = None,
     column: int | None = None,
 ) -> ConvBreakdown:
     """Compute one activation of a convolution as patch times filter, summed.
 
-    `image` is (1, C, H, W). A channel, row or column outside the maps is moved inside; without
-    row and column it is the position of the map's greatest value.
+    `image` is (1, C, H, W). A channel, row or column outside the maps is moved inside; without a
+    channel it is the map with the greatest value, without row and column that value's position.
     """
     _, conv, inputs, maps = activation_of(network, image, layer)
+    if channel is None:
+        channel = int(maps[0].amax((1, 2)).argmax())
     channel = _clamp(channel, maps.shape[1])
     values = maps[0, channel]
     height, width = values.shape

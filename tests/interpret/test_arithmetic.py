@@ -9,7 +9,7 @@ from torch import nn
 from cnn.data.datasets import DATASETS
 from cnn.data.drawings import digit_from_strokes
 from cnn.interpret import arithmetic
-from cnn.interpret.layers import flat_layers, summarize
+from cnn.interpret.layers import activation_of, flat_layers, summarize
 from cnn.models import architectures
 from cnn.models.architectures import MODELS
 
@@ -48,6 +48,14 @@ def test_without_a_position_it_is_the_greatest_value_and_positions_stay_on_the_m
     outside = arithmetic.break_down_conv(network, IMAGE, "conv1", 0, 99, -5)
     assert (outside.row, outside.column) == (3, 0)
     assert arithmetic.break_down_conv(network, IMAGE, "conv1", 99).channel == 0
+
+
+def test_without_a_channel_it_is_the_map_with_the_greatest_value():
+    network = architectures.build("two-conv", DATASETS["mnist"]).eval()
+    image = torch.rand(1, 1, 28, 28)
+    _, _, _, maps = activation_of(network, image, "conv1")
+    start = arithmetic.break_down_conv(network, image, "conv1")
+    assert start.total == pytest.approx(maps.max().item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)

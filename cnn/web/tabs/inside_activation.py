@@ -48,7 +48,7 @@ def trace_view(session: gr.State, subject: gr.State) -> None:
     trace.follow(_trace, [subject, session], trace, **LATEST)
 
 
-def selection(event: gr.EventData) -> tuple[str | None, int, int | None, int | None]:
+def selection(event: gr.EventData) -> tuple[str | None, int | None, int | None, int | None]:
     """Return layer, map, row and column; `None` where none is selected."""
 
     def number(name: str) -> int | None:
@@ -56,7 +56,7 @@ def selection(event: gr.EventData) -> tuple[str | None, int, int | None, int | N
         return int(text[:6]) if text.isdecimal() else None
 
     layer = str(event._data.get("layer", ""))
-    return layer or None, number("map") or 0, number("row"), number("column")
+    return layer or None, number("map"), number("row"), number("column")
 
 
 def convolution_of(network: nn.Sequential, layer: str | None) -> str | None:

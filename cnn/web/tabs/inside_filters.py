@@ -46,6 +46,7 @@ def _filters(subject: Subject, session: VisitorSession, event: gr.EventData) -> 
 def _top_images(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
     checkpoint = session.checkpoint(subject.dataset)
     layer, index, *_ = selection(event)
+    index = index or 0
     convolution = convolution_of(checkpoint.network, layer)
     source, text = "", NO_FILTER
     if convolution is not None:
