@@ -15,10 +15,12 @@ def percent(fraction: float | None, decimals: int = 2) -> str:
     return "" if fraction is None else percentages.percent(fraction, decimals)
 
 
-def confusion_matrix(counts: Tensor, classes: Sequence[str], chosen: str = "") -> str:
+def confusion_matrix(
+    counts: Tensor, classes: Sequence[str], chosen: str = "", pressable: bool = True
+) -> str:
     """Render a confusion matrix, int64 (classes, classes), rows true and columns predicted.
 
-    `chosen` is the key of the ringed cell, "true,predicted".
+    `chosen` is the key of the ringed cell, "true,predicted"; only `pressable` cells are chosen.
     """
     errors = counts.clone().fill_diagonal_(0)
     worst, most = max(1, int(errors.max())), max(1, int(counts.diagonal().max()))
@@ -26,6 +28,7 @@ def confusion_matrix(counts: Tensor, classes: Sequence[str], chosen: str = "") -
         "confusion_matrix.html",
         classes=classes,
         chosen=chosen,
+        pressable=pressable,
         rows=[
             [
                 {

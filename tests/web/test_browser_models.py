@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from support.server import ROOT
 
+from cnn.models import checkpoints
+
 expect = pytest.importorskip("playwright.sync_api").expect
 
 HAS_DATA = Path(os.environ.get("CNN_DATA", "no folder")).is_dir()
@@ -95,6 +97,32 @@ def test_two_models_are_compared_image_by_image(models):
     page.get_by_role("option", name="mnist-two-conv", exact=True).click()
     expect(page.locator(".comparison")).to_contain_text("recall: 9")
     expect(page.get_by_text("McNemar")).to_be_visible()
+    expect(page.locator(".compared .confusion")).to_have_count(2)
+
+
+def test_a_model_is_downloaded_as_checkpoint_and_as_a_page_that_predicts(models, browser, tmp_path):
+    page = models()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download checkpoint").locator("visible=true").click()
+    download.value.save_as(tmp_path / "model.safetensors")
+    assert checkpoints.load(tmp_path / "model.safetensors").card.dataset == "mnist"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as a page").locator("visible=true").click()
+    assert download.value.suggested_filename == "digits.html"
+    download.value.save_as(tmp_path / "digits.html")
+    alone = browser.new_page()
+    alone.context.set_offline(True)
+    alone.goto((tmp_path / "digits.html").as_uri())
+    expect(alone.locator(".headline .label")).to_have_text("3")
+    alone.close()
+
+
+def test_a_model_for_photographs_has_no_page(models):
+    page = models()
+    press(page, "cifar10-vgg")
+    expect(
+        page.get_by_role("button", name="Download as a page").locator("visible=true")
+    ).to_have_count(0)
 
 
 @needs_data

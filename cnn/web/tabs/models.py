@@ -2,11 +2,15 @@
 
 import dataclasses
 from pathlib import Path
+from tempfile import mkdtemp
+from weakref import WeakKeyDictionary
 
 import gradio as gr
+from torch import nn
 
 from cnn.evaluation.report import evaluate_test_set, seconds_per_image
 from cnn.models import checkpoints
+from cnn.models.checkpoints import Checkpoint
 from cnn.web import components
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Subject
@@ -38,6 +42,11 @@ def tab(session: gr.State, subject: gr.State) -> None:
             with gr.Column(scale=2):
                 plot = components.pickable(elem_id="accuracy-plot")
         card = gr.HTML(apply_default_css=False, elem_id="card")
+        with gr.Row(elem_classes="afterwards"):
+            files = [
+                gr.DownloadButton("Download checkpoint", min_width=150),
+                gr.DownloadButton("Download as a page", min_width=150, visible=False),
+            ]
         evaluated, evaluate = models_evaluation.views(session, name, subject)
         _endpoints(session.template)
     views = [name, table, plot, card, *evaluated]
@@ -62,6 +71,10 @@ def tab(session: gr.State, subject: gr.State) -> None:
             session.keep(name, checkpoints.load(path))
         return show(session, name)
 
+    def write_files(session: VisitorSession, name: str) -> tuple[str, dict]:
+        checkpoint, page = _files(session.get(name), name)
+        return checkpoint, gr.update(value=page, visible=page is not None)
+
     def measure_latency(session: VisitorSession, name: str) -> str:
         for models in _grouped(session).values():
             for checkpoint in models.values():
@@ -74,7 +87,23 @@ def tab(session: gr.State, subject: gr.State) -> None:
     in_order = {"trigger_mode": "multiple", **components.HIDDEN_ENDPOINT}
     chosen = [part.select(choose, session, views, **in_order) for part in (table, plot)]
     for event in (opened, added, *chosen):
+        event.then(write_files, [session, name], files, **options)
         event.then(measure_latency, [session, name], table, **options)
+
+
+def _files(checkpoint: Checkpoint, name: str) -> tuple[str, str | None]:
+    """Write a model as a checkpoint and, where one can hold it, as a page; once while they last."""
+    paths = _FILES.get(checkpoint.network)
+    if paths is None or not Path(paths[0]).exists():
+        folder = Path(mkdtemp(prefix="cnn-", dir=gr.utils.get_upload_folder()))
+        path = folder / f"{checkpoint.card.dataset}-{checkpoint.card.model}{checkpoints.SUFFIX}"
+        checkpoints.save(path, checkpoint)
+        paths = str(path), components.html_page(folder, checkpoint, name)
+        _FILES[checkpoint.network] = paths
+    return paths
+
+
+_FILES: WeakKeyDictionary[nn.Module, tuple[str, str | None]] = WeakKeyDictionary()
 
 
 def _grouped(session: VisitorSession) -> models_views.Grouped:

@@ -10,7 +10,7 @@ from cnn.evaluation.report import EvaluationReport, latency
 from cnn.models.checkpoints import Checkpoint, ModelCard
 from cnn.models.descriptions import describe
 from cnn.web import components
-from cnn.web.report_views import percent
+from cnn.web.report_views import confusion_matrix, percent
 
 HEADS = (
     *("model", "parameters", "test accuracy", "with TTA", "reported"),
@@ -184,6 +184,10 @@ def comparison(names: Sequence[str], checkpoints: Sequence[Checkpoint], reports:
         "model_comparison.html",
         names=names,
         rows=[row for row in rows if any(row["cells"])],
+        matrices=[
+            confusion_matrix(report.confusion, report.classes, pressable=False)
+            for report in reports
+        ],
         agreement=_agreement(reports),
     )
 
