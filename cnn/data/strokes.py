@@ -86,6 +86,14 @@ def count_digits(strokes) -> int:
     return max(1, sum(tall)) if height else 1
 
 
+def thin(strokes) -> list[list[list[float]]]:
+    """Reduce strokes to the points that `rasterize` looks at, about 512 in all."""
+    return [
+        stroke.tolist()
+        for stroke in _simplify([_points(stroke) for stroke in strokes if len(stroke)])
+    ]
+
+
 def encode(strokes) -> str:
     """Encode strokes in the unit square as text for an address, in about 256 points at most.
 

@@ -12,6 +12,7 @@ from cnn import UserError
 from cnn.data import datasets, synthetic
 from cnn.data.drawings import digit_from_strokes
 from cnn.data.photos import open_photo, views_from_photo
+from cnn.data.strokes import thin
 from cnn.evaluation.report import EvaluationReport
 
 Strokes = list[list[list[float]]]
@@ -28,8 +29,8 @@ class Subject:
     """What a visitor drew or showed last; every tab looks at it.
 
     `views` is float32 (V, C, H, W) in [0, 1], for networks of the data set called `dataset`;
-    `strokes` is the drawing, None for a photograph; `truth` is the class of a test image. An empty
-    subject has nothing to show: the pad was cleared or the photograph removed.
+    `strokes` is the drawing, thinned, None for a photograph; `truth` is the class of a test image.
+    An empty subject has nothing to show: the pad was cleared or the photograph removed.
     """
 
     dataset: str
@@ -51,7 +52,7 @@ def from_strokes(strokes: Strokes) -> Subject:
     """
     if not strokes:
         return empty_subject("mnist")
-    return Subject("mnist", digit_from_strokes(strokes), strokes)
+    return Subject("mnist", digit_from_strokes(strokes), thin(strokes))
 
 
 def from_photo(path: str) -> Subject:

@@ -5,7 +5,7 @@ import pytest
 
 from cnn import UserError
 from cnn.data import synthetic
-from cnn.data.strokes import BOX, MAX_ENCODED_LENGTH, PEN, decode, encode, rasterize
+from cnn.data.strokes import BOX, MAX_ENCODED_LENGTH, PEN, decode, encode, rasterize, thin
 
 TURN = np.linspace(0, 2 * np.pi, 100)
 RING = np.stack([0.6 * np.cos(TURN), np.sin(TURN)], 1)
@@ -155,3 +155,32 @@ def test_a_blank_drawing_is_encoded_as_no_text(drawing):
 def test_text_that_is_not_a_drawing_is_an_error(text):
     with pytest.raises(UserError, match="not whole"):
         decode(text)
+
+
+def _dense(strokes, count: int) -> list:
+    """The same lines with `count` points each."""
+    places = np.linspace(0, 1, count)
+    return [
+        np.stack(
+            [
+                np.interp(places, np.linspace(0, 1, len(stroke)), axis)
+                for axis in np.transpose(stroke)
+            ],
+            1,
+        ).tolist()
+        for stroke in strokes
+    ]
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_a_thinned_drawing_looks_the_same(digit):
+    drawn = _dense(synthetic.example(digit), 5_000)
+    thinned = thin(drawn)
+    assert sum(map(len, thinned)) <= 520
+    assert np.abs(rasterize(thinned) - rasterize(drawn)).max() < 0.02
+
+
+def test_a_drawing_of_few_points_is_not_thinned():
+    drawn = [[[0.0, 0.0], [1.0, 0.5]], [[0.5, 0.5]]]
+    assert thin(drawn) == [drawn[0], drawn[1] * 2]
+    assert thin([]) == thin([[]]) == []
