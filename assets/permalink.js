@@ -29,4 +29,4 @@ watch("value", async () => {
 
 // The pad shows the shared drawing by itself, and must hear of the shared network.
 watch("opened", () => dispatchEvent(new Event("linkopened")));
-if (tab || network || drawing) trigger("restore", { tab, network, drawing });
+if (tab || network || drawing) cnn.session.then(() => trigger("restore", { tab, network, drawing }));

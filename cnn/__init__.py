@@ -5,10 +5,11 @@ that package to the right of it:
 
     __main__
     cli             train  sweep  predict  export  evaluate  models  arguments
-    web         app tabs permalink report_views curves endpoints components subject theme
-                session server
+    web         app tabs permalink session_token report_views curves endpoints components subject
+                theme session server
     jobs            queue  worker  job  messages  session
-    training        sweep distributed resume logging finalize loop state optimizers presets config
+    training        sweep distributed resume logging finalize loop state optimizers finetuning
+                    presets config
     plots           charts  grids  colormaps
     interpret       top_activations  attribution  trace  examples  arithmetic  layers
     evaluation      report  prediction  metrics  inference  percentages

@@ -20,6 +20,7 @@ from cnn.evaluation import inference
 from cnn.evaluation.report import evaluate, generalization_gap
 from cnn.models.checkpoints import Checkpoint
 from cnn.plots import grids
+from cnn.training import finetuning
 from cnn.training.config import Recipe
 from cnn.training.finalize import finalize
 from cnn.training.loop import fit
@@ -30,8 +31,6 @@ TOP_MISTAKES = 8
 SNAPSHOT_SECONDS = 1.0
 BENCHMARK_SECONDS = 0.3
 DUMMY_IMAGES = 5_000
-REHEARSAL_IMAGES = 4_000  # of the data set, beside somebody's own examples
-EXAMPLES_FRACTION = 1 / 4  # of the images that a run with own examples sees
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ class TrainingResult:
     """The trained network and its results on the validation images.
 
     `confusion` is int64 (classes, classes), true by predicted; `mistakes` are the most confident
-    ones; `summary` is a sentence that compares training and validation.
+    ones; `summary` is a sentence that compares training and validation. `initial_accuracy` is
+    that of the checkpoint that the run started from, if any, on the same test images.
     """
 
     checkpoint: Checkpoint
@@ -56,6 +56,7 @@ class TrainingResult:
     per_class: tuple[float, ...]
     mistakes: SamplePredictions
     summary: str
+    initial_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,9 @@ class TrainingSession:
         dataset = datasets.get_dataset(recipe.dataset)
         splits = datasets.load_cached(dataset, recipe.validation_size, on_progress)
         if examples:
-            splits = splits._replace(train=_mix(splits.train, examples))
+            splits = splits._replace(train=finetuning.mix(splits.train, examples))
         self.run = start(recipe, splits, device, init=init)
+        self.init = init
         self.on_testing = on_testing
         self.limit = settings.train_seconds() if limit is None else limit
         self.stopped = False
@@ -188,7 +190,13 @@ class TrainingSession:
             report.recall,
             mistakes,
             self._summary(),
+            self._initial_accuracy(),
         )
+
+    def _initial_accuracy(self) -> float | None:
+        if self.init is None:
+            return None
+        return finetuning.initial_accuracy(self.init, self.run.recipe.dataset, self.run.splits.test)
 
     def _summary(self) -> str:
         if self.error:
@@ -197,17 +205,6 @@ class TrainingSession:
         if self.run.step < self.run.steps and self.run.seconds >= self.limit:
             return f"Its time, {self.limit:.0f} s, was up. {summary}"
         return summary
-
-
-def _mix(train: Split, examples: Split) -> Split:
-    """Mix some of the data set's images with examples, repeated to be a fixed fraction."""
-    known = train[:: max(1, len(train) // REHEARSAL_IMAGES)]
-    target = len(known) * EXAMPLES_FRACTION / (1 - EXAMPLES_FRACTION)
-    repeats = max(1, round(target / len(examples)))
-    return Split(
-        torch.cat([known.images, examples.images.repeat(repeats, 1, 1, 1)]),
-        torch.cat([known.labels, examples.labels.repeat(repeats)]),
-    )
 
 
 def seconds_left(progress: Progress) -> float:

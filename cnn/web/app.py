@@ -61,7 +61,7 @@ def page(template: session.VisitorSession) -> gr.Blocks:
                 photo.dock(visitor, subject)
                 components.test_image_panel(visitor, subject)
             with gr.Tabs() as tabs:
-                draw.tab(visitor, subject, drawn, keeper)
+                draw.tab(visitor, subject, drawn, keeper, train.training_queue())
                 photo.tab(visitor, subject)
                 probabilities.tab(visitor, subject)
                 inside.tab(visitor, subject)

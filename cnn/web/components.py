@@ -36,6 +36,8 @@ SETTLED = "() => cnn.settled()"
 TEST_IMAGE_SHOWN = "() => { cnn.changed(); cnn.showInput('test'); cnn.settled(); }"
 NETWORK_CHOSEN = "() => { cnn.changed(); dispatchEvent(new Event('linkopened')); }"
 STRIP_MAPS = 8  # of each activation, below the pad and the photograph
+TRAINING_BEGUN = "() => cnn.setTraining(true)"
+TRAINING_ENDED = "() => cnn.setTraining(false)"
 LATEST = {"trigger_mode": "always_last", **HIDDEN_ENDPOINT}
 
 

@@ -39,16 +39,13 @@ def connect(link: gr.HTML, tabs: gr.Tabs, session: gr.State, subject: gr.State) 
             subject = _decode(str(event.drawing)) or subject
         known = event.tab in [tab.id for tab in tabs.children]
         return (
-            session,
             subject,
             gr.Tabs(selected=event.tab if known else None),
             gr.update(opened=True),
         )
 
     link.click(copy, [session, subject], link, queue=False, **components.HIDDEN_ENDPOINT)
-    link.restore(
-        restore, [session, subject], [session, subject, tabs, link], **components.HIDDEN_ENDPOINT
-    )
+    link.restore(restore, [session, subject], [subject, tabs, link], **components.HIDDEN_ENDPOINT)
 
 
 def _choose(session: VisitorSession, network: str) -> None:

@@ -2,12 +2,13 @@
 
 import secrets
 from collections import Counter
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import gradio as gr
 
 from cnn import UserError
-from cnn.data import datasets
+from cnn.data import datasets, strokes
 from cnn.jobs.job import TrainingJob
 from cnn.models.checkpoints import Checkpoint, ModelRegistry
 from cnn.web.server import gradio_internals
@@ -15,6 +16,14 @@ from cnn.web.server import gradio_internals
 MAX_OWN = 6
 MAX_OWN_TOTAL = 100  # networks of all visitors, each of up to 10 MB
 MAX_JOBS = 4
+MAX_EXAMPLES = 200
+
+
+class Example(NamedTuple):
+    """A drawing that the visitor keeps, as `strokes.encode` writes it, and the digit it shows."""
+
+    drawing: str
+    label: int
 
 
 class SessionRegistry:
@@ -63,7 +72,8 @@ class VisitorSession:
     """What one visitor has: the bundled networks, those of their own, and their training jobs.
 
     `token` is a secret between the server and this visitor's browser. `training_job` is the job
-    started last, `jobs` are the last `MAX_JOBS` finished ones. `present` says whether the page is
+    started last, `jobs` are the last `MAX_JOBS` finished ones. `examples` are drawings to learn
+    from, by numbers that are never used again. `present` says whether the page is
     open in a browser, `address` from where; the server updates both every few seconds.
     """
 
@@ -74,6 +84,8 @@ class VisitorSession:
         self.address: str | None = None
         self.training_job: TrainingJob | None = None
         self.jobs: list[TrainingJob] = []
+        self.examples: dict[int, Example] = {}
+        self._next_example = 0
         self._own: dict[str, Checkpoint] = {}
         self._chosen: dict[tuple[str, ...], str] = {}
         self._registry = SessionRegistry() if registry is None else registry
@@ -145,6 +157,26 @@ class VisitorSession:
         for job in self.jobs:
             if job.name == name:
                 job.drop_weights()
+
+    @property
+    def has_content(self) -> bool:
+        """Whether a page that is loaded again has runs or examples to show."""
+        return bool(self.jobs or self.examples)
+
+    def keep_example(self, drawing: list, label: int) -> None:
+        """Keep a drawing, strokes in the unit square, with the digit that it shows.
+
+        One that is kept already gets the new digit.
+        """
+        example = Example(strokes.encode(drawing), label)
+        for number, other in self.examples.items():
+            if other.drawing == example.drawing:
+                self.examples[number] = example
+                return
+        if len(self.examples) >= MAX_EXAMPLES:
+            raise UserError(f"There are {MAX_EXAMPLES} drawings already. Remove some first.")
+        self.examples[self._next_example] = example
+        self._next_example += 1
 
     def start(self, job: TrainingJob) -> None:
         """Make this the session's training job; a session has one at a time."""

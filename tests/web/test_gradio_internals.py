@@ -126,6 +126,24 @@ def test_a_heartbeat_that_comes_back_counts(sessions, clock):
     assert sessions["visitor"][next(iter(sessions["visitor"].state_data))] is value
 
 
+def test_a_visitor_with_two_pages_is_there_as_long_as_one_of_them_is_open(sessions, clock):
+    presence = sessions.presence
+    for name, address in (("first", "192.0.2.1"), ("second", "192.0.2.2")):
+        presence.opened(name, address)
+    value = keep(sessions, "first")
+    keep(sessions, "second")
+    second = sessions["second"]
+    second.state_data[next(iter(second.state_data))] = value
+    presence.closed("first")
+    clock.now += LISTENER_SECONDS + 1
+    sessions.expire(NOW)
+    assert (value.present, value.address, value.left) == (True, "192.0.2.2", False)
+    presence.closed("second")
+    clock.now += LISTENER_SECONDS + 1
+    sessions.expire(NOW)
+    assert value.present is False and value.left
+
+
 def test_who_no_longer_listens_is_told_to_leave(sessions, clock):
     presence = sessions.presence
     for name in ("listens", "gone", "never listened"):

@@ -7,12 +7,19 @@ import pytest
 from support.learner import RECIPE, checkpoint
 
 from cnn import UserError
-from cnn.data import datasets
+from cnn.data import datasets, synthetic
 from cnn.jobs.job import TrainingJob
 from cnn.jobs.session import TrainingResult
 from cnn.models.checkpoints import BUNDLED, ModelRegistry
 from cnn.web import session as sessions
-from cnn.web.session import MAX_JOBS, MAX_OWN, MAX_OWN_TOTAL, SessionRegistry, VisitorSession
+from cnn.web.session import (
+    MAX_EXAMPLES,
+    MAX_JOBS,
+    MAX_OWN,
+    MAX_OWN_TOTAL,
+    SessionRegistry,
+    VisitorSession,
+)
 
 MINE = "mine (Synthetic digits)"
 
@@ -189,3 +196,35 @@ def test_without_bundled_networks_a_visitor_can_keep_one(tmp_path):
     session = VisitorSession(ModelRegistry(tmp_path))
     session.keep(MINE, checkpoint())
     assert session.chosen("mnist") == MINE
+
+
+def test_a_drawing_is_kept_once_with_its_last_digit(session, template):
+    session.keep_example(synthetic.example(7), 1)
+    session.keep_example(synthetic.example(4), 4)
+    session.keep_example(synthetic.example(7), 7)
+    assert [example.label for example in session.examples.values()] == [7, 4]
+    assert not template.open().examples
+
+
+def test_the_number_of_a_removed_example_is_not_used_again(session):
+    session.keep_example(synthetic.example(7), 7)
+    session.examples.clear()
+    session.keep_example(synthetic.example(4), 4)
+    assert list(session.examples) == [1]
+
+
+def test_examples_are_kept_up_to_a_limit(session):
+    for number in range(MAX_EXAMPLES):
+        session.keep_example([[[number / MAX_EXAMPLES, 0], [1, 1]]], 1)
+    with pytest.raises(UserError, match="Remove some first"):
+        session.keep_example([[[0, 1], [1, 0]]], 1)
+    assert len(session.examples) == MAX_EXAMPLES
+
+
+def test_a_session_has_content_once_it_has_a_run_or_an_example(session, template):
+    assert not session.has_content
+    session.keep_example(synthetic.example(7), 7)
+    assert session.has_content
+    other = template.open()
+    other.finish(finished_job())
+    assert other.has_content

@@ -130,14 +130,14 @@ class Sessions(StateHolder):
         self.time_last_used.pop(session, None)
 
     def expire(self, now: datetime) -> None:
-        """Forget sessions that are over, and tell the others whether their page is open.
+        """Forget sessions that are over, and tell visitors whether their page is open.
 
         A heartbeat that was interrupted and has come back counts as if it never ended.
         """
+        self._tell_visitors()
         for session, state in list(self.session_data.items()):
             is_open = self.presence.is_open(session)
             state.is_closed = not is_open and self.presence.had_stream(session)
-            self._tell(session, state, is_open)
             if is_open:
                 limit = SESSION_TTL
             elif not state.state_data:
@@ -150,13 +150,19 @@ class Sessions(StateHolder):
             if idle > limit:
                 self._forget(session)
 
-    def _tell(self, session: str, state: SessionState, is_open: bool) -> None:
-        absent = self.presence.absent_seconds(session)
-        for value in list(state.state_data.values()):
-            if hasattr(value, "leave"):
-                value.present, value.address = is_open, self.presence.address(session)
-                if absent > LISTENER_SECONDS:
-                    value.leave()
+    def _tell_visitors(self) -> None:
+        """Tell each visitor of the page of theirs that was open last; several may share one."""
+        pages: dict[object, list[str]] = {}
+        for session, state in self.session_data.items():
+            for value in list(state.state_data.values()):
+                if hasattr(value, "leave"):
+                    pages.setdefault(value, []).append(session)
+        for visitor, sessions in pages.items():
+            latest = min(sessions, key=self.presence.absent_seconds)
+            visitor.present = self.presence.is_open(latest)
+            visitor.address = self.presence.address(latest)
+            if self.presence.absent_seconds(latest) > LISTENER_SECONDS:
+                visitor.leave()
 
 
 class UnreadAnswers:

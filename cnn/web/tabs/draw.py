@@ -12,6 +12,7 @@ from cnn.data.datasets import MNIST
 from cnn.data.drawings import digit_from_strokes
 from cnn.data.strokes import count_digits
 from cnn.evaluation.prediction import predict
+from cnn.jobs.queue import JobQueue
 from cnn.models.checkpoints import Checkpoint
 from cnn.models.web import to_web, worker_script
 from cnn.web import components
@@ -41,13 +42,14 @@ def tab(
     subject: gr.State,
     inputs: tuple[gr.HTML, gr.HTML] | None,
     keeper: gr.HTML,
+    queue: JobQueue,
 ) -> gr.Tab:
     """Add the tab: the pad is in the dock, its first feature maps stand here."""
     with gr.Tab("Draw", id="draw") as shown:
         if inputs is None:
             return shown
         pad, sheet = inputs
-        draw_examples.view(session, pad, keeper)
+        draw_examples.view(session, pad, keeper, queue)
         checkpoint = session.template.checkpoint(MNIST.name)
         strip = gr.HTML(
             components.feature_map_strip(checkpoint, subjects.initial_subject().image),

@@ -54,14 +54,14 @@ def tab(session: gr.State, subject: gr.State) -> None:
         _centering(session, subject)
         _endpoint(bundled)
 
-    def press(subject: Subject, session: VisitorSession, event: gr.EventData) -> tuple:
+    def press(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
         with components.toast():
             session.choose(str(event.value))
-        return session, _predictions(subject, session, event)
+        return _predictions(subject, session, event)
 
     inputs = [subject, session]
     table.follow(_predictions, inputs, table, **LATEST)
-    pressed = table.select(press, inputs, [session, table], **components.HIDDEN_ENDPOINT)
+    pressed = table.select(press, inputs, table, **components.HIDDEN_ENDPOINT)
     pressed.then(None, js=components.NETWORK_CHOSEN)
 
 

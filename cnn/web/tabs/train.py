@@ -37,8 +37,11 @@ RECIPES = [PRESETS[name].recipe for name in train_results.PRESET_NAMES]
 FIELDS = {field.name: field for field in dataclasses.fields(Recipe)}
 
 
-def tab(session: gr.State, tabs: gr.Tabs) -> None:
-    """Add the tab; a trained network becomes one of the visitor's own models."""
+def tab(session: gr.State, tabs: gr.Tabs, keeper: gr.HTML) -> None:
+    """Add the tab; a trained network becomes one of the visitor's own models.
+
+    `keeper` tells when a page that was loaded again has its last run to show.
+    """
     queue = training_queue()
     with gr.Tab("Train", id="train", elem_classes="train") as shown:
         chosen = gr.State(FIRST)
@@ -62,14 +65,21 @@ def tab(session: gr.State, tabs: gr.Tabs) -> None:
     _wire_presets(cards, chosen, widgets, [shown.select, *(run.then for run in runs)], queue)
     for run in runs:
         for end in (run.success, run.failure):  # `then` does not follow a failed event
-            end(dashboard.idle, None, dashboard.buttons, **components.HIDDEN_ENDPOINT)
+            end(
+                dashboard.idle,
+                None,
+                dashboard.buttons,
+                js=components.TRAINING_ENDED,
+                **components.HIDDEN_ENDPOINT,
+            )
         run.success(
             dashboard.show_result,
             session,
             dashboard.after,
             **components.HIDDEN_ENDPOINT,
         )
-    comparison.wire(session, [run.success for run in runs])
+    keeper.restore(dashboard.restore, session, dashboard.restored, **components.HIDDEN_ENDPOINT)
+    comparison.wire(session, [keeper.restore, *(run.success for run in runs)])
     _wire_result(session, dashboard, tabs)
 
 
@@ -226,7 +236,12 @@ def _wire_continue(session: gr.State, dashboard: Dashboard, queue: JobQueue) -> 
 def _run_on(button: gr.Button, run: Callable, inputs: list, dashboard: Dashboard) -> Dependency:
     """Turn Start into Stop when a button is pressed, and only then begin the run."""
     clicked = button.click(
-        dashboard.busy, None, dashboard.buttons, queue=False, **components.HIDDEN_ENDPOINT
+        dashboard.busy,
+        None,
+        dashboard.buttons,
+        queue=False,
+        js=components.TRAINING_BEGUN,
+        **components.HIDDEN_ENDPOINT,
     )
     return clicked.then(
         run, inputs, dashboard.live, concurrency_limit=None, **components.HIDDEN_ENDPOINT

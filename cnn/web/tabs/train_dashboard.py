@@ -10,6 +10,7 @@ from cnn.data import datasets
 from cnn.jobs.job import TrainingJob
 from cnn.jobs.session import Snapshot, TrainingResult
 from cnn.models import checkpoints
+from cnn.plots import grids
 from cnn.web import components, curves, report_views
 from cnn.web.session import VisitorSession
 from cnn.web.tabs import train_results
@@ -75,7 +76,6 @@ class Dashboard:
         self.buttons = [self.start, self.stop]
         # Gradio spends half a millisecond per event on each component that is not to change.
         self.live = [self.status, *self.charts.values(), self.filters, self.samples]
-        self.live += [self.actions, self.details]
         self.after = [
             self.actions,
             self.use,
@@ -84,6 +84,7 @@ class Dashboard:
             self.mistakes,
         ]
         self.after += [self.learning_rate, self.network, self.table, self.page]
+        self.restored = [*self.live, *self.after]
 
     def busy(self) -> list[dict]:
         """Turn Start into Stop."""
@@ -94,12 +95,8 @@ class Dashboard:
         return [gr.update(visible=True), gr.update(visible=False)]
 
     def begin(self) -> dict:
-        """Clear what is left of the run before."""
-        return {
-            self.status: train_results.status("Getting ready …"),
-            self.actions: gr.update(visible=False),
-            self.details: gr.update(visible=False),
-        }
+        """Say that a run begins. What is left of the one before stays, dimmed: nothing jumps."""
+        return self.say("Getting ready …")
 
     def say(self, message: str) -> dict:
         """Show one sentence in place of the status."""
@@ -146,6 +143,19 @@ class Dashboard:
             self.table: str(train_results.write_metrics(folder / f"{stem}.csv", job)),
             self.page: gr.update(value=page, visible=page is not None),
         }
+
+    def restore(self, session: VisitorSession) -> dict:
+        """Show the last run again, on a page that was loaded again."""
+        if not session.jobs:
+            return {self.status: gr.skip()}
+        job = session.jobs[-1]
+        views = self.say_result(job.result) | {
+            chart: curves.of_run(job.metrics, metric) for metric, chart in self.charts.items()
+        }
+        if job.result.checkpoint.network:
+            views |= self.show_result(session)
+            views[self.filters] = grids.filters(job.result.checkpoint.network)
+        return views
 
 
 class Comparison:
