@@ -10,6 +10,7 @@ visitor = pytest.importorskip("support.visitor")
 QUESTIONS = "**/predictions/drawing"
 NETWORKS = "**/component_server/"
 TOLD = "**/run/predict*"
+TRAINING = 120_000  # milliseconds, on a machine that does much else
 SETTLED = ".headline:not([aria-busy])"
 WITHOUT_WORKERS = {
     "none": "delete window.Worker",
@@ -133,6 +134,21 @@ def test_another_network_is_fetched_and_predicts(page):
     draw(page, 5)
     has_settled(page, "5")
     assert "drawing" not in posted(page)[-2:]
+
+
+def test_a_visitors_own_network_just_trained_predicts_in_the_browser(page):
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_text("no download").click()
+    expect(page.get_by_label("dataset", exact=True)).to_have_value("synthetic", timeout=TRAINING)
+    page.get_by_role("button", name="Start", exact=True).click()
+    with page.expect_response(QUESTIONS, timeout=TRAINING):
+        page.get_by_role("button", name="Draw for it").click(timeout=TRAINING)
+    expect(page.locator(".chooser:visible input")).to_have_value("mine (Synthetic digits)")
+    page.locator("[data-inference=browser]").wait_for()
+    page.context.set_offline(True)
+    page.keyboard.press("Escape")
+    draw(page, 7)
+    has_settled(page, "7")
 
 
 def test_the_page_opens_without_waiting_for_the_network(browser, address):
