@@ -112,12 +112,7 @@ def input_switch() -> gr.HTML:
 
 def header() -> gr.HTML:
     """Show the page's name and what it is for."""
-    return gr.HTML(
-        f"<header class='header'>{asset('mark.svg')}<h1>CNN Playground</h1>"
-        "<p>Draw a digit or show a photograph, and watch a convolutional network decide.</p>"
-        "</header>",
-        apply_default_css=False,
-    )
+    return gr.HTML(render("header.html"), apply_default_css=False)
 
 
 def footer() -> gr.HTML:
