@@ -1,6 +1,8 @@
 """What the machine can do is asked of it, and its owner has the last word."""
 
 import os
+import platform
+import resource
 
 import pytest
 import torch
@@ -63,6 +65,20 @@ def test_a_gpu_that_emulates_bfloat16_computes_in_float32(monkeypatch, native, p
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
     assert hardware.precision_name(hardware.amp_dtype(torch.device("cuda"))) == precision
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc's malloc")
+def test_freed_memory_is_reused_and_returned_at_the_end():
+    def fill_and_free() -> int:
+        """Return how many pages the system had to hand out for 64 MB."""
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with hardware.reuse_memory():
+        fill_and_free()
+        assert fill_and_free() < 100
+    assert fill_and_free() > 1_000
 
 
 def test_the_machine_is_described_in_one_line():

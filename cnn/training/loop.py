@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn import UserError
+from cnn import UserError, hardware
 from cnn.data import augmentation
 from cnn.evaluation import inference, metrics
 from cnn.training import optimizers
@@ -35,6 +35,11 @@ def fit(run: TrainState) -> Iterator[Progress]:
     learned. A loss that diverges is a `UserError`; `run` is then back where its loss was lowest,
     or at step 0 where there is no such step.
     """
+    with hardware.reuse_memory():
+        yield from _epochs(run)
+
+
+def _epochs(run: TrainState) -> Iterator[Progress]:
     steps, reported = run.steps, 0.0
     while run.step < steps:
         epoch = run.step // run.steps_per_epoch
