@@ -6,11 +6,13 @@ import html
 import io
 import logging
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL.Image import Image
 from torch import Tensor
@@ -25,6 +27,7 @@ from cnn.models.checkpoints import Checkpoint, ModelCard, ModelRegistry
 from cnn.models.descriptions import describe
 from cnn.models.html import write_html
 from cnn.plots import charts, grids
+from cnn.web.server import cleanup
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Subject
 
@@ -139,19 +142,9 @@ def caption(text: str) -> gr.HTML:
     return gr.HTML(f"<p class='caption'>{html.escape(text)}</p>", apply_default_css=False)
 
 
-def image(description: str, css_class: str) -> gr.Image:
-    """Make room for an image that can be downloaded, with its text alternative."""
-    return gr.Image(
-        type="pil",
-        image_mode=None,
-        format="png",
-        interactive=False,
-        buttons=["download"],
-        show_label=False,
-        container=False,
-        alt_text=description,
-        elem_classes=f"picture {css_class}",
-    )
+def image_html(image: Image, description: str) -> str:
+    """Return an image with its text alternative, as HTML; a `gr.Image` writes each one to disk."""
+    return f"<img src='{inline(image)}' alt='{html.escape(description)}'>"
 
 
 def inline(image: Image, format_: str = "PNG") -> str:
@@ -283,19 +276,38 @@ def can_predict(networks: ModelRegistry, dataset: str) -> bool:
 
 @contextmanager
 def toast() -> Iterator[None]:
-    """Show a `UserError` raised inside as a toast, and nothing of any other error."""
+    """Show a `UserError` or an `OSError` raised inside as a toast, and nothing of any other."""
     try:
         yield
-    except UserError as error:
-        message = html.escape(str(error))
-        raise gr.Error(message, print_exception=False) from None
-    except OSError as error:
-        logging.getLogger(__name__).warning("%s", error)
-        raise gr.Error(
-            "The server could not write or read a file: its disk may be full. "
-            "Try again in a minute.",
-            print_exception=False,
-        ) from None
+    except (UserError, OSError) as error:
+        raise gr.Error(_sentence(error), print_exception=False) from None
+
+
+@contextmanager
+def warning() -> Iterator[None]:
+    """Show what `toast` does, but go on with what comes after."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        gr.Warning(_sentence(error))
+
+
+def _sentence(error: UserError | OSError) -> str:
+    if isinstance(error, UserError):
+        return html.escape(str(error))
+    logging.getLogger(__name__).warning("%s", error)
+    return "The server could not write or read a file: its disk may be full. Try again in a minute."
+
+
+def download_folder() -> Path:
+    """Make a folder for files to download. A `UserError` says that the disk is full.
+
+    Gradio copies the files, and says nothing where it cannot.
+    """
+    uploads = Path(get_upload_folder())
+    if cleanup.disk_is_full(uploads):
+        raise UserError("The server's disk is full. Try again in a few minutes.")
+    return Path(tempfile.mkdtemp(prefix="cnn-", dir=uploads))
 
 
 def prediction_panel(card: ModelCard, before: str = "", **properties) -> gr.HTML:

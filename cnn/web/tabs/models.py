@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from tempfile import mkdtemp
 from weakref import WeakKeyDictionary
 
 import gradio as gr
@@ -72,7 +71,8 @@ def tab(session: gr.State, subject: gr.State) -> None:
         return show(session, name)
 
     def write_files(session: VisitorSession, name: str) -> tuple[str, dict]:
-        checkpoint, page = _files(session.get(name), name)
+        with components.toast():
+            checkpoint, page = _files(session.get(name), name)
         return checkpoint, gr.update(value=page, visible=page is not None)
 
     def measure_latency(session: VisitorSession, name: str) -> str:
@@ -95,7 +95,7 @@ def _files(checkpoint: Checkpoint, name: str) -> tuple[str, str | None]:
     """Write a model as a checkpoint and, where one can hold it, as a page; once while they last."""
     paths = _FILES.get(checkpoint.network)
     if paths is None or not Path(paths[0]).exists():
-        folder = Path(mkdtemp(prefix="cnn-", dir=gr.utils.get_upload_folder()))
+        folder = components.download_folder()
         path = folder / f"{checkpoint.card.dataset}-{checkpoint.card.model}{checkpoints.SUFFIX}"
         checkpoints.save(path, checkpoint)
         paths = str(path), components.html_page(folder, checkpoint, name)

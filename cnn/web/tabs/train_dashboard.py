@@ -1,8 +1,6 @@
 """In the tab Train: what a run is shown on while it runs, and afterwards."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from tempfile import mkdtemp
 
 import gradio as gr
 
@@ -30,6 +28,7 @@ COMPARE = (
     "and points for validation. Change one hyperparameter at a time, and look by seconds too: "
     "what takes more steps may still be done sooner."
 )
+FILTERS = "The filters of the first convolution"
 USE = {"strokes": "Draw for it", "photo": "Show it a photo"}
 
 
@@ -59,7 +58,7 @@ class Dashboard:
                 metric: curves.canvas(curves.of_run([], metric)) for metric in ("loss", "accuracy")
             }
         with gr.Row(elem_classes="watched"):
-            self.filters = components.image("The filters of the first convolution", "sheet still")
+            self.filters = gr.HTML(apply_default_css=False, elem_classes="picture sheet still")
             self.samples = gr.HTML(apply_default_css=False)
         gr.HTML(
             components.render("train_explanations.html", text=f"{CURVES} {INTRODUCTION}"),
@@ -115,7 +114,7 @@ class Dashboard:
             }
         if snapshot.filters:
             classes = datasets.get_dataset(job.recipe.dataset).classes
-            views[self.filters] = snapshot.filters
+            views[self.filters] = components.image_html(snapshot.filters, FILTERS)
             views[self.samples] = train_results.samples(snapshot.samples, classes)
         return views
 
@@ -124,21 +123,31 @@ class Dashboard:
         return {self.status: train_results.result(result)}
 
     def show_result(self, session: VisitorSession) -> dict:
-        """Show what can be done with the result, its mistakes, and files to download."""
+        """Show what can be done with the result, its mistakes, and files to download.
+
+        Where the files cannot be written the rest is shown, and a warning.
+        """
         job = session.last_job()
         card, classes = job.result.checkpoint.card, job.result.checkpoint.card.classes
-        folder = Path(mkdtemp(prefix="cnn-", dir=gr.utils.get_upload_folder()))
-        stem = f"{card.dataset}-{card.model}"
-        network = folder / f"{stem}{checkpoints.SUFFIX}"
-        checkpoints.save(network, job.result.checkpoint)
-        page = components.html_page(folder, job.result.checkpoint, job.name)
-        return {
+        views = {
             self.actions: gr.update(visible=True),
             self.use: USE[datasets.get_dataset(card.dataset).input],
             self.details: gr.update(visible=True),
             self.confusion: report_views.confusion_matrix(job.result.confusion, classes),
             self.mistakes: train_results.samples(job.result.mistakes, classes, many=True),
             self.learning_rate: curves.of_run(job.metrics, "learning_rate"),
+        }
+        with components.warning():
+            views |= self._write_files(job)
+        return views
+
+    def _write_files(self, job: TrainingJob) -> dict:
+        folder, card = components.download_folder(), job.result.checkpoint.card
+        stem = f"{card.dataset}-{card.model}"
+        network = folder / f"{stem}{checkpoints.SUFFIX}"
+        checkpoints.save(network, job.result.checkpoint)
+        page = components.html_page(folder, job.result.checkpoint, job.name)
+        return {
             self.network: str(network),
             self.table: str(train_results.write_metrics(folder / f"{stem}.csv", job)),
             self.page: gr.update(value=page, visible=page is not None),
@@ -154,7 +163,8 @@ class Dashboard:
         }
         if job.result.checkpoint.network:
             views |= self.show_result(session)
-            views[self.filters] = grids.filters(job.result.checkpoint.network)
+            filters = grids.filters(job.result.checkpoint.network)
+            views[self.filters] = components.image_html(filters, FILTERS)
         return views
 
 
