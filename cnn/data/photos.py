@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import pillow_heif
 import torch
-from PIL import ExifTags, Image, ImageCms, ImageOps, ImageStat
+from PIL import ExifTags, Image, ImageCms, ImageOps, ImageStat, PngImagePlugin
 from torch import Tensor
 
 from cnn import UserError
@@ -20,6 +20,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 MAX_PIXELS = 40_000_000
 MAX_JPEG_PIXELS = 120_000_000  # where the decoder reduces as it reads, and holds a row at a time
 MAX_PROFILE_BYTES = 4_000_000
+MAX_NOTE_BYTES = 4_000_000  # of a PNG, decompressed: Pillow reads 64 MB before any pixel
 MAX_SCANS = 50  # a progressive JPEG has about ten, and each visits every pixel again
 MAX_ASPECT_RATIO = 100
 DECODED_SIDE = 1024
@@ -70,7 +71,7 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
         raise UserError(f"“{name}” is empty. Choose another image.")
     file.seek(0)
     try:
-        _register_heif()
+        _configure_pillow()
         image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError:
         raise UserError(_too_large(name, "far too many pixels", MAX_PIXELS)) from None
@@ -118,8 +119,9 @@ def _too_large(name: str, size: str, limit: int) -> str:
 
 
 @functools.cache
-def _register_heif() -> None:
+def _configure_pillow() -> None:
     pillow_heif.register_heif_opener(thumbnails=False)
+    PngImagePlugin.MAX_TEXT_MEMORY = MAX_NOTE_BYTES
 
 
 def _transpose(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ import pillow_heif
 import pytest
 import torch
 from PIL import ExifTags, Image, ImageCms
+from support import hostile
 
 from cnn import UserError
 from cnn.data.datasets import CIFAR10, MNIST
@@ -382,3 +383,14 @@ def test_every_example_is_small_and_credited():
         assert f"`examples/{path.name}`" in credits
         assert path.stat().st_size <= 60_000
         assert 256 <= max(open_photo(path).size) <= 512
+
+
+@pytest.mark.parametrize(("count", "is_read"), [(4, True), (5, False)])
+def test_the_notes_of_a_png_are_read_up_to_four_megabytes(tmp_path, count, is_read):
+    path = tmp_path / "notes.png"
+    path.write_bytes(hostile.text_bomb(b"zTXt", b"\0", count))
+    if is_read:
+        assert open_photo(path).size == (8, 8)
+    else:
+        with pytest.raises(UserError, match="damaged"):
+            open_photo(path)
