@@ -1,11 +1,13 @@
 """Whether the page stays quick for a crowd: visitors who draw, show photographs, and train.
 
-    python tests/benchmarks/load.py [--seconds SECONDS]
+    python tests/benchmarks/load.py [--seconds SECONDS] [--browsers]
 
 Starts the page on a free port and lets visitors in, each from an address of its own: 100 who
 draw, two questions a second each; then 20 photographs a second besides; then 20 who ask to
 train at once besides. Prints the milliseconds of the answers and exits 1 on a missed goal. It
-takes three times SECONDS (default: 60), and as long as the runs take that were asked for.
+takes three times SECONDS (default: 60), and as long as the runs take that were asked for. With
+--browsers the drawings are predicted by the visitors' browsers, and the server is told those
+that are final.
 """
 
 import argparse
@@ -17,7 +19,18 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
-from support.crowd import Asked, Page, Visitor, draw, photograph, show, train  # noqa: E402
+from support.crowd import (  # noqa: E402
+    Ask,
+    Asked,
+    Page,
+    Visitor,
+    draw,
+    look,
+    photograph,
+    show,
+    tell,
+    train,
+)
 from support.server import running_app  # noqa: E402
 
 DRAWING = 100
@@ -39,14 +52,14 @@ async def showing(visitors: list[Visitor], seconds: float, asked: Asked) -> None
     await asyncio.gather(*under_way)
 
 
-async def crowd(address: str, seconds: float) -> bool:
+async def crowd(address: str, seconds: float, ask: Ask) -> bool:
     """Let them all in; says whether the goals were met."""
     visitors = [Visitor(address, number) for number in range(DRAWING)]
     page = await Page.of(visitors[0])
     met = True
     for phase in range(3):
         drawn, shown, learnt = Asked(), Asked(), Asked()
-        tasks = [draw(visitor, page, seconds, drawn) for visitor in visitors]
+        tasks = [draw(visitor, page, seconds, drawn, ask) for visitor in visitors]
         if phase >= 1:
             watchers = [Visitor(address, DRAWING + number) for number in range(100)]
             tasks.append(showing(watchers, seconds, shown))
@@ -66,10 +79,12 @@ async def crowd(address: str, seconds: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60, help="each phase (default: 60)")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--browsers", action="store_true", help="browsers predict the drawings")
+    given = parser.parse_args()
+    ask = tell if given.browsers else look
     with tempfile.TemporaryFile("w") as log:
         with running_app(log, CNN_TRAIN_SECONDS=str(LESSON_SECONDS)) as address:
-            met = asyncio.run(crowd(address, seconds))
+            met = asyncio.run(crowd(address, given.seconds, ask))
     print(f"goals: {MEDIAN_GOAL} ms, {P99_GOAL} ms, no faults: {'met' if met else 'missed'}")
     return int(not met)
 

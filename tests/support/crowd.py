@@ -6,6 +6,7 @@ import json
 import random
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -156,6 +157,9 @@ class Page:
         return cls(pad, start["id"], choices, settle["id"])
 
 
+Ask = Callable[[Visitor, "Page", list, bool, "Asked"], Awaitable[None]]
+
+
 @dataclass
 class Asked:
     """What came of many questions: milliseconds of each answer, and what went wrong.
@@ -180,8 +184,13 @@ class Asked:
         return f"p50 {half:.1f} ms, p99 {most:.1f} ms, n {count}{away}{faults}"
 
 
-async def draw(visitor: Visitor, page: Page, seconds: float, asked: Asked) -> None:
-    """Draw digits for so long, two questions a second: while the pen is down, and when it lifts."""
+async def draw(
+    visitor: Visitor, page: Page, seconds: float, asked: Asked, ask: Ask | None = None
+) -> None:
+    """Draw digits for so long, two questions a second: while the pen is down, and when it lifts.
+
+    `ask` is what the pad does then: `look` by default, or `tell`.
+    """
     dice = random.Random(visitor.session)
     end = time.perf_counter() + seconds
     await asyncio.sleep(dice.random() / 2)
@@ -189,7 +198,7 @@ async def draw(visitor: Visitor, page: Page, seconds: float, asked: Asked) -> No
         digit = dice.choice(DIGITS)
         final = dice.random() < 0.3
         shown = digit if final else [*digit[:-1], digit[-1][: dice.randint(1, len(digit[-1]))]]
-        await look(visitor, page, shown, final, asked)
+        await (ask or look)(visitor, page, shown, final, asked)
         await asyncio.sleep(max(0.0, now + 0.5 - time.perf_counter()))
 
 
@@ -208,6 +217,19 @@ async def look(visitor: Visitor, page: Page, strokes: list, final: bool, asked: 
         asked.turned_away += 1
     else:
         asked.faults.append(str(answer)[:200])
+
+
+async def tell(visitor: Visitor, page: Page, strokes: list, final: bool, asked: Asked) -> None:
+    """What a pad does that predicts by itself: it tells the server the final drawing."""
+    if not final:
+        return
+    event = {"fn_index": page.settle, "data": [strokes], "session_hash": visitor.session}
+    start = time.perf_counter()
+    try:
+        await visitor.ask("/gradio_api/run/predict", event)
+        asked.milliseconds.append(1000 * (time.perf_counter() - start))
+    except (Refused, OSError, asyncio.IncompleteReadError) as fault:
+        asked.faults.append(str(fault))
 
 
 async def show(visitor: Visitor, photo: bytes, asked: Asked) -> None:
