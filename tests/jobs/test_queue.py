@@ -115,16 +115,10 @@ def test_a_queued_job_waits_and_has_an_estimate(queue):
 def test_an_estimate_is_rewritten_by_the_measured_pace_while_the_run_goes_on():
     queue = JobQueue(1)
     queue.estimates[RECIPE] = 1e6
-    _, snapshots = _start(queue)
-    for snapshot in snapshots:
-        if (
-            snapshot
-            and snapshot.progress
-            and 10 * snapshot.progress.step >= snapshot.progress.steps
-        ):
+    for snapshot in queue.stream(TrainingJob(RECIPE)):
+        if snapshot and snapshot.progress:
             break
     assert 0 < queue.estimates[RECIPE] < 1e5
-    snapshots.close()
 
 
 def test_stopping_a_queued_job_removes_it_from_the_queue(queue):
