@@ -18,9 +18,12 @@ from torch import Tensor
 
 from cnn import UserError
 from cnn.data.drawings import shape_digit
+from cnn.data.marks import Mark, group, in_reading_order
 
 WORKING_SIDE = 480  # pixels on the longer side: a pencil's line is still wider than one
 SMALL_SIDE = 64  # an image up to this size is a digit cut out, without a table or a shadow
+STRETCHED_PEN = 0.19  # of the width: a pen that looks wider was stretched
+WIDTH_OF_ONE = 0.3  # of its height
 MAX_MARKS = 30
 PEN_SHARE = 0.35  # of the shorter side: wider than any stroke, narrower than most shadows
 FAINTEST = 0.07  # of the paper's brightness: paler is grain, creases and JPEG's dirt
@@ -42,29 +45,6 @@ class Digit:
     image: Tensor
 
 
-@dataclass(frozen=True)
-class Mark:
-    """Connected or grouped ink: its bounding box and the labels of its parts."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-    labels: tuple[int, ...]
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def extent(self) -> int:
-        return max(self.height, self.width)
-
-
 def find_digits(image: Image.Image) -> list[Digit]:
     """Find the digits on a sheet, line by line and from left to right.
 
@@ -79,7 +59,7 @@ def find_digits(image: Image.Image) -> list[Digit]:
     pixels = np.asarray(colors, np.float32)
     if max(size) <= SMALL_SIDE:
         ink = _flat_ink(pixels)
-        found = [(ink, _bounding_box(ink > FAINTEST))] if (ink > FAINTEST).any() else []
+        found = [(_unstretched(ink), _bounding_box(ink > FAINTEST))] if ink.max() > FAINTEST else []
     else:
         ink, labels, marks = _marks(pixels)
         found = [(_part(ink, labels, mark), mark) for mark in marks]
@@ -117,6 +97,26 @@ def _flat_ink(pixels: np.ndarray) -> np.ndarray:
     return (ink / max(fullest, 1)).clip(0, 1)
 
 
+def _unstretched(ink: np.ndarray) -> np.ndarray:
+    """Narrow a one whose own box was resized to a square.
+
+    Its ink touches all sides, has a single run in nearly each row, and these are far wider than
+    anything horizontal is thick: the pen was stretched.
+    """
+    mask = ink > 0.4 * ink.max()
+    if not (mask[[0, -1]].any(1).all() and mask[:, [0, -1]].any(0).all() and mask.any(1).all()):
+        return ink
+    count = mask.shape[1]
+    extents = (count - mask.argmax(1) - mask[:, ::-1].argmax(1)) / count
+    is_wide = extents > 0.6
+    pen = np.median(extents[~is_wide]) if not is_wide.all() else 0
+    single = mask.sum(1) / count > extents - 1e-6
+    if pen < STRETCHED_PEN or single.mean() < 0.85 or is_wide.mean() > pen / 2.5:
+        return ink
+    width = max(1, round(WIDTH_OF_ONE * len(ink)))
+    return np.asarray(Image.fromarray(ink).resize((width, len(ink)), Image.Resampling.BOX))
+
+
 def _marks(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Mark]]:
     """Return the ink (H, W) in [0, 1], its connected parts as labels, and the digits' marks."""
     grey = pixels @ np.full(3, 1 / 3, np.float32)
@@ -140,11 +140,11 @@ def _marks(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Mark]]:
         mask = contrast > max(faintest, INK_SHARE * peak)
         labels = label(_drop_rules(_drop_boxes(mask)), connectivity=2)
         parts = _real_parts(labels, edges > 0.35 * contrast)
-    marks = _group([Mark(*part.bbox, (part.label,)) for part in parts])
+    marks = group([Mark(*part.bbox, (part.label,)) for part in parts])
     if len(marks) > MAX_MARKS:
         raise UserError("This is a page of text, it seems. Crop one digit or a line of them.")
     ink = np.where(contrast > max(faintest / 2, EDGE_SHARE * peak), contrast / max(peak, 1e-6), 0)
-    return ink, labels, _in_reading_order(marks)
+    return ink, labels, in_reading_order(marks)
 
 
 def _is_light_on_dark(grey: np.ndarray) -> bool:
@@ -168,13 +168,10 @@ def _clearest_channel(pixels: np.ndarray) -> np.ndarray:
     channels = [np.minimum.reduce(np.moveaxis(pixels, 2, 0)), *np.moveaxis(pixels, 2, 0)]
     step = max(1, max(pixels.shape[:2]) // 120)
     coarse = [ndimage.uniform_filter(channel, step)[::step, ::step] for channel in channels]
-    energy = [
-        (
-            np.minimum(_contrast(channel)[0], (1 - channel / max(np.median(channel), 1)).clip(0))
-            ** 2
-        ).sum()
-        for channel in coarse
-    ]
+    energy = []
+    for channel in coarse:
+        darkness = (1 - channel / max(np.median(channel), 1)).clip(0)
+        energy.append((np.minimum(_contrast(channel)[0], darkness) ** 2).sum())
     best = int(np.argmax(energy))
     return channels[best if energy[best] > 1.5 * energy[0] else 0]
 
@@ -205,8 +202,11 @@ def _sheet(grey: np.ndarray) -> np.ndarray | None:
     areas = np.bincount(labels.ravel())[1:]
     largest = labels == 1 + np.argmax(areas)
     filled = ndimage.binary_fill_holes(largest)
-    border = np.r_[filled[0], filled[-1], filled[:, 0], filled[:, -1]]
-    if border.mean() > 0.4 or filled.mean() < 0.1 or largest.sum() < 0.65 * filled.sum():
+    border, beyond = (
+        np.r_[mask[0], mask[-1], mask[:, 0], mask[:, -1]].mean()
+        for mask in (filled, bright & ~filled)
+    )
+    if border > 0.4 or beyond > 0.3 or filled.mean() < 0.1 or largest.sum() < 0.65 * filled.sum():
         return None
     rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
     sides = np.ptp(rows) + 1, np.ptp(columns) + 1
@@ -313,61 +313,6 @@ def _is_box(part) -> bool:
     mask = part.image
     sides = (mask[:near].any(0), mask[-near:].any(0), mask[:, :near].any(1), mask[:, -near:].any(1))
     return min(side.mean() for side in sides) > 0.85
-
-
-def _group(marks: list[Mark]) -> list[Mark]:
-    """Join the strokes that are one digit: they overlap, or a short one lies close to another."""
-    marks = sorted(marks, key=lambda mark: mark.left)
-    merged = True
-    while merged:
-        merged = False
-        for i, first in enumerate(marks):
-            for second in marks[i + 1 :]:
-                if _belong_together(first, second):
-                    marks = [mark for mark in marks if mark not in (first, second)]
-                    marks.append(_union(first, second))
-                    merged = True
-                    break
-            if merged:
-                break
-    if not marks:
-        return []
-    tallest = max(mark.extent for mark in marks)
-    return [mark for mark in marks if mark.extent >= 0.25 * tallest]
-
-
-def _union(first: Mark, second: Mark) -> Mark:
-    return Mark(
-        min(first.top, second.top),
-        min(first.left, second.left),
-        max(first.bottom, second.bottom),
-        max(first.right, second.right),
-        first.labels + second.labels,
-    )
-
-
-def _belong_together(first: Mark, second: Mark) -> bool:
-    taller = max(first.extent, second.extent)
-    across = max(first.left, second.left) - min(first.right, second.right)  # negative: overlap
-    down = max(first.top, second.top) - min(first.bottom, second.bottom)
-    narrower = max(1, min(first.width, second.width))
-    shorter = max(1, min(first.height, second.height))
-    if -across >= 0.3 * narrower:
-        both_tall = shorter >= 0.6 * taller
-        return down <= (0.0 if both_tall else 0.3 * taller)
-    is_stroke = shorter < 0.6 * max(first.height, second.height)
-    return down <= 0.12 * taller and across <= (0.12 if is_stroke else 0.02) * taller
-
-
-def _in_reading_order(marks: list[Mark]) -> list[Mark]:
-    lines: list[list[Mark]] = []
-    for mark in sorted(marks, key=lambda mark: mark.top + mark.bottom):
-        middle = (mark.top + mark.bottom) / 2
-        if lines and middle < np.mean([other.bottom for other in lines[-1]]):
-            lines[-1].append(mark)
-        else:
-            lines.append([mark])
-    return [mark for line in lines for mark in sorted(line, key=lambda mark: mark.left)]
 
 
 def _part(ink: np.ndarray, labels: np.ndarray, mark: Mark) -> np.ndarray:

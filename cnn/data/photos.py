@@ -13,8 +13,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, ImageStat, PngImagePlugin
 from torch import Tensor
 
 from cnn import UserError
-from cnn.data.datasets import MNIST, Dataset
-from cnn.data.paper import find_digits
+from cnn.data.datasets import Dataset
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 MAX_PIXELS = 40_000_000
@@ -28,17 +27,6 @@ WHITE_LEVEL = 0.8  # that nearly all of CIFAR-10's images reach
 MAX_GAIN = 10.0
 LIGHTEST_ON_WHITE = 225  # of 255: what is lighter on average hardly shows on white
 NOTED_GAIN = 1.5
-
-
-def digit_from_photo(photo: Image.Image) -> Tensor:
-    """Read the largest digit of a photograph that `open_photo` gave: (1, 1, 28, 28) in [0, 1].
-
-    An empty sheet gives zeros.
-    """
-    digits = find_digits(photo)
-    if not digits:
-        return torch.zeros(1, 1, MNIST.size, MNIST.size)
-    return max(digits, key=lambda digit: digit.box[3] - digit.box[1]).image
 
 
 def open_photo(path: str | Path) -> Image.Image:

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 from cnn import UserError
 from cnn.data.datasets import MNIST, load
 from cnn.data.drawings import MAX_POINTS, MAX_STROKES, digit_from_drawing, digit_from_strokes
-from cnn.data.photos import digit_from_photo, open_photo
+from cnn.data.paper import find_digits
+from cnn.data.photos import open_photo
 
 SEVEN = [[(10, 10), (60, 10), (30, 90)], [(25, 50), (55, 50)]]
 
@@ -196,5 +197,5 @@ def test_mnists_own_digits_come_out_nearly_unchanged():
 
 def test_a_photographed_digit_is_read_as_a_drawing(tmp_path):
     Image.fromarray(255 - drawn()).convert("RGB").save(tmp_path / "a.jpg", quality=90)
-    digit = digit_from_photo(open_photo(tmp_path / "a.jpg"))
-    assert distance(digit, digit_from_drawing(drawn())) < 0.1
+    (digit,) = find_digits(open_photo(tmp_path / "a.jpg"))
+    assert distance(digit.image, digit_from_drawing(drawn())) < 0.1

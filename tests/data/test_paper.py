@@ -64,6 +64,28 @@ def test_rules_and_a_printed_box_are_no_ink():
     assert is_at(box)
 
 
+def test_a_zero_that_fills_its_image_is_no_table_around_a_sheet():
+    image = sheet(400, 300)
+    ImageDraw.Draw(image).rounded_rectangle((20, 16, 380, 284), 120, outline=INK, width=30)
+    assert len(boxes(image)) == 1
+
+
+def test_a_one_resized_to_a_square_is_narrow_again():
+    image = Image.new("L", (600, 600))
+    ImageDraw.Draw(image).line([(560, 0), (50, 300), (380, 599)], 255, 120, "curve")
+    (digit,) = find_digits(image.resize((16, 16), Image.Resampling.BOX))
+    assert 4 <= (digit.image[0, 0] > 0.2).any(0).sum() <= 8
+    assert digit.image[0, 0].any(1).sum() == 20
+
+
+def test_a_seven_that_fills_its_image_keeps_its_width():
+    image = Image.new("L", (600, 600))
+    seven = [(0, 35), (560, 35), (280, 599)]
+    ImageDraw.Draw(image).line(seven, fill=255, width=70, joint="curve")
+    (digit,) = find_digits(image.resize((16, 16), Image.Resampling.BOX))
+    assert digit.image[0, 0].any(0).sum() >= 18
+
+
 def test_several_digits_come_line_by_line_from_left_to_right():
     image = sheet(900, 600)
     places = [(left, top) for top in (40, 330) for left in (40, 280, 520)]
