@@ -48,7 +48,7 @@ def current(page, view):
 
 
 def docked_label(page):
-    return page.locator(".input:visible .headline:not([aria-busy]) .label")
+    return page.locator(".prediction:visible .headline:not([aria-busy]) .label")
 
 
 def test_the_pad_stays_beside_inside_and_is_followed(inside):
@@ -156,7 +156,7 @@ def test_the_number_under_the_window_is_traced_to_the_output(inside):
     caption = figures(page)[3]
     open_section(page, "Trace to the output")
     trace = current(page, "#trace")
-    expect(trace).to_contain_text(caption.split(": ")[1])
+    expect(trace).to_contain_text("row " + caption.split("row ")[1].split(":")[0])
     expect(trace.locator("li").last).to_contain_text("softmax of all logits")
 
 
@@ -264,7 +264,7 @@ def test_nothing_reaches_over_the_side_of_the_screen(visit, tab, width):
     page = visit(tab=tab, width=width)
     expect(page.locator(".derived [data-version]").locator("visible=true").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    bars = page.locator(".input:visible .track").all()
+    bars = page.locator(".prediction:visible .track").all()
     assert all(bar.bounding_box()["width"] >= 80 for bar in bars)
 
 
