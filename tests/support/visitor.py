@@ -25,7 +25,8 @@ def start_browser(playwright: Playwright) -> Browser:
 
 def meter(page: Page, label: str) -> float:
     """The probability that the page shows for a class, in [0, 1]."""
-    return float(page.locator(f"[role=meter][aria-label='{label}']").get_attribute("aria-valuenow"))
+    bar = page.locator(f".prediction:visible [role=meter][aria-label='{label}']")
+    return float(bar.get_attribute("aria-valuenow"))
 
 
 def on_pad(page: Page, strokes: list) -> list[list[tuple[float, float]]]:

@@ -15,7 +15,7 @@ visitor = pytest.importorskip("support.visitor")
 LEARNING = {"timeout": 120_000}  # milliseconds, on a machine that does much else
 PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 QUESTIONS = "**/predictions/drawing"
-ANSWERED = ".input:visible .headline:not([aria-busy])"
+ANSWERED = ".prediction:visible .headline:not([aria-busy])"
 
 
 def has_settled(page, label):
@@ -307,9 +307,11 @@ def test_nothing_reaches_over_the_side_of_the_screen(visit, tab, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_drawing_needs_no_scrolling_on_a_desktop(visit):
+def test_drawing_and_its_maps_need_no_scrolling_on_a_desktop(visit):
     page = visit()
-    assert page.evaluate("document.documentElement.scrollHeight") <= 800
+    page.locator(".strip:visible canvas").first.wait_for()
+    strip = page.locator(".strip:visible").bounding_box()
+    assert strip["y"] + strip["height"] <= 800
 
 
 def test_pad_and_answer_stand_side_by_side_on_a_phone_that_lies(visit):

@@ -29,7 +29,7 @@ def open_link(browser, address):
 
 def test_a_link_opens_its_tab_with_its_network_and_its_drawing(open_link):
     page = open_link(f"tab=inside&network=mnist-three-conv&drawing={SEVEN}")
-    expect(page.locator(".input:visible .label")).to_have_text("7")
+    expect(page.locator(".prediction:visible .label")).to_have_text("7")
     expect(page.locator(".chooser:visible input")).to_have_value("mnist-three-conv")
     page.get_by_role("tab", name="Draw").click()
     expect(page.locator(".headline .label").first).to_have_text("7")
@@ -77,7 +77,7 @@ def test_a_link_that_is_not_whole_says_so_and_the_page_goes_on(open_link):
 def test_a_link_to_a_network_that_is_gone_still_opens_its_tab_and_drawing(open_link):
     page = open_link(f"tab=inside&network=gone&drawing={SEVEN}")
     expect(page.get_by_text("network of this link is not")).to_be_visible()
-    expect(page.locator(".input:visible .label")).to_have_text("7")
+    expect(page.locator(".prediction:visible .label")).to_have_text("7")
 
 
 def test_a_link_cannot_bring_markup_to_the_page(open_link):
