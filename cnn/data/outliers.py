@@ -13,7 +13,7 @@ from cnn import UserError
 from cnn.data import datasets, pen_strokes, synthetic_symbols
 from cnn.data.datasets import Dataset, Split
 
-SYNTHETIC = 6_000  # of each kind
+SYNTHETIC_SYMBOLS = 6_000
 HELD_OUT = 0.1  # of each source, at its end: whole classes where it is sorted by class
 
 LIKE_CIFAR10 = (  # classes of CIFAR-100 that show, or resemble, one of CIFAR-10's
@@ -72,15 +72,14 @@ def _cifar100() -> Tensor:
     return datasets.load_unsplit(CIFAR100)[0].images
 
 
-def _drawn(draw: Callable[[int, int], np.ndarray]) -> Tensor:
-    return torch.from_numpy(draw(SYNTHETIC, 0)).unsqueeze(1)
+def _synthetic_symbols() -> Tensor:
+    images = synthetic_symbols.synthetic_symbols(SYNTHETIC_SYMBOLS, seed=0)
+    return torch.from_numpy(images).unsqueeze(1)
 
 
 SOURCES: dict[str, Callable[[], Tensor]] = {
     CIFAR100.name: _cifar100,
-    "synthetic_symbols": lambda: _drawn(synthetic_symbols.synthetic_symbols),
-    "invented_characters": lambda: _drawn(synthetic_symbols.invented_characters),
-    "numbers": lambda: _drawn(synthetic_symbols.numbers),
+    "synthetic_symbols": _synthetic_symbols,
 }
 
 
@@ -88,9 +87,9 @@ def outlier_images(name: str, dataset: Dataset) -> Tensor:
     """Load images that show none of the data set's classes: uint8 (N, C, H, W) of its size.
 
     `name` is "cifar100", its classes unlike CIFAR-10's, downloaded at first use;
-    "synthetic_symbols", hearts, smileys and other scripts' digits, "invented_characters" of no
-    script, or "numbers" of several digits, which need no download; or an .npz file whose `images`
-    are uint8 (N, C, H, W). A `UserError` names what is missing or does not fit.
+    "synthetic_symbols", hearts, smileys and other scripts' digits, which need no download; or an
+    .npz file whose `images` are uint8 (N, C, H, W). A `UserError` names what is missing or does
+    not fit.
     """
     images = SOURCES[name]() if name in SOURCES else _from_file(Path(name))
     _check_shape(name, images, dataset)

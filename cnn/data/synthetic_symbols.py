@@ -1,4 +1,4 @@
-"""What is no digit, drawn as `synthetic` draws digits: symbols, invented characters, numbers.
+"""Symbols that are no digits, drawn as `synthetic` draws digits: signs, and other scripts' digits.
 
 Learnt as outliers, they need no download. Other scripts' digits that look like a Western one are
 left out.
@@ -65,52 +65,5 @@ def synthetic_symbols(count: int, seed: int) -> np.ndarray:
     images = np.empty((count, SIDE, SIDE), np.uint8)
     for image, index in zip(images, generator.permutation(count), strict=True):
         strokes = synthetic.perturb(_glyphs()[index % len(SYMBOLS)], generator)
-        image[:] = synthetic.draw_with_random_pen(strokes, generator)
-    return images
-
-
-def invented_characters(count: int, seed: int) -> np.ndarray:
-    """Draw characters of no script, three to six random strokes each: uint8 (N, 28, 28)."""
-    generator = np.random.default_rng(seed)
-    images = np.empty((count, SIDE, SIDE), np.uint8)
-    for image in images:
-        character = " | ".join(_random_stroke(generator) for _ in range(generator.integers(3, 7)))
-        strokes = synthetic.perturb(synthetic.glyph(character), generator)
-        image[:] = synthetic.draw_with_random_pen(strokes, generator)
-    return images
-
-
-def _random_stroke(generator: np.random.Generator) -> str:
-    """Write a line or a curve through two to four places, some of them corners."""
-    count = generator.integers(2, 5)
-    start = generator.uniform(0, 100, 2)
-    steps = generator.uniform(25, 80, (count, 1)) * _directions(count, generator)
-    points = (start + np.cumsum(steps, 0)).clip(0, 100)
-    points += np.arange(count)[:, None] / 10  # no two of them the same
-    is_corner = generator.random(count) < 0.3
-    is_corner[[0, -1]] = False
-    return " ".join(
-        f"{x:.2f},{y:.2f}{'!' if corner else ''}"
-        for (x, y), corner in zip(points, is_corner, strict=True)
-    )
-
-
-def _directions(count: int, generator: np.random.Generator) -> np.ndarray:
-    angle = generator.uniform(0, 2 * np.pi, count)
-    return np.stack([np.cos(angle), np.sin(angle)], 1)
-
-
-def numbers(count: int, seed: int) -> np.ndarray:
-    """Draw two or three digits side by side: uint8 (N, 28, 28)."""
-    generator = np.random.default_rng(seed)
-    images = np.empty((count, SIDE, SIDE), np.uint8)
-    for image in images:
-        strokes, left = [], 0.0
-        for digit in generator.integers(0, 10, 2 + (generator.random() < 0.3)):
-            drawn = synthetic.sample_strokes(int(digit), generator)
-            points = np.concatenate(drawn)
-            low, size = points.min(0), np.ptp(points, axis=0).max()
-            strokes += [(stroke - low) / size + (left, 0) for stroke in drawn]
-            left += np.ptp(points[:, 0]) / size + generator.uniform(0.12, 0.5)
         image[:] = synthetic.draw_with_random_pen(strokes, generator)
     return images

@@ -74,8 +74,7 @@ class Recipe:
     outliers: tuple[str, ...] = _field(
         (),
         "out-of-distribution images to learn equal probabilities for: cifar100, "
-        "synthetic_symbols, invented_characters, numbers, unipen_letters, unipen_symbols, "
-        "quickdraw, omniglot, .npz files",
+        "synthetic_symbols, unipen_letters, unipen_symbols, quickdraw, omniglot, .npz files",
     )
     outlier_weight: float = _field(0.5, "weight of the outliers' loss", range=(0, 100))
     ema_decay: float = _field(
