@@ -95,7 +95,7 @@ def _finetune(before: checkpoints.Checkpoint, strokes) -> checkpoints.Checkpoint
     )
     for _ in session.train():
         pass
-    return session.result().checkpoint
+    return finetuning.keep_calibration(session.result().checkpoint, before)
 
 
 def _wrong(checkpoint: checkpoints.Checkpoint, images: torch.Tensor, labels: torch.Tensor):

@@ -81,3 +81,12 @@ def test_the_initial_accuracy_is_the_cards_or_is_measured():
     measured = (logits.argmax(1) == test.labels).float().mean().item()
     assert finetuning.initial_accuracy(checkpoint(), "synthetic", test) == card.test_accuracy
     assert finetuning.initial_accuracy(stranger, "synthetic", test) == pytest.approx(measured)
+
+
+def test_temperature_and_threshold_stay_those_of_the_initial_network():
+    card = replace(checkpoint().card, temperature=2.0, ood_threshold=3.0, ood_fitted_on="ink")
+    calibrated = finetuning.keep_calibration(checkpoint(), checkpoint()._replace(card=card))
+    assert calibrated.card == replace(
+        checkpoint().card, temperature=2.0, ood_threshold=3.0, ood_fitted_on="ink"
+    )
+    assert calibrated.network is checkpoint().network

@@ -108,7 +108,7 @@ def _learn(session: VisitorSession, queue: JobQueue) -> Iterator[str]:
             yield _progress(snapshot)
         elif not started and (position := queue.position(job)):
             yield _status(f"Waiting for {position} other run{'s' * (position > 1)} …")
-    after = job.result.checkpoint
+    after = finetuning.keep_calibration(job.result.checkpoint, before)
     session.keep(job.name, after)
     session.choose(job.name)
     comparison = finetuning.compare(before, after, drawings, labels, job.result.initial_accuracy)
