@@ -3,11 +3,14 @@
 const note = element.querySelector(".kept-now");
 let pressed = "";
 
+// The server keeps the drawing that it knows: it may not have the last stroke yet.
+const whenSettled = (action) => (cnn.ready ? action() : addEventListener("subjectchange", action, { once: true }));
+
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-label]");
   if (!button) return;
   pressed = button.dataset.label;
-  trigger("keep", { label: pressed });
+  whenSettled(() => trigger("keep", { label: pressed }));
 });
 
 addEventListener("drawingkept", () => (note.textContent = `Kept as ${pressed}.`));
