@@ -4,8 +4,12 @@ const column = element.closest(".input");
 const examples = () => [...column.querySelectorAll("#examples img")];
 const exampleName = (image) => decodeURIComponent(image.src.split("/").pop()).split(".")[0];
 let answered = false;
+let opening = false; // the first example is on its way
+let waiting = null; // a file that came before it
 
 watch("value", () => {
+  opening = false;
+  if (waiting) give(waiting);
   const { error } = props.value || {};
   answered = Boolean(props.value);
   show(error ? null : props.value);
@@ -50,10 +54,24 @@ column.addEventListener("click", (event) => {
   if (image) cnn.setAddress({ example: exampleName(image) });
 });
 
-// A file of one's own takes the example's place in the address.
+// A file of one's own takes the example's place in the address. While the example is on its way the
+// file waits: what comes last is shown.
 column.addEventListener("change", (event) => {
-  if (event.target.type === "file") cnn.setAddress({ example: "" });
-});
+  if (event.target.type !== "file") return;
+  cnn.setAddress({ example: "" });
+  if (!opening) return;
+  waiting = event.target.files[0];
+  event.stopPropagation();
+}, true);
+
+function give(file) {
+  waiting = null;
+  const upload = column.querySelector(".frame input[type=file]");
+  const transfer = new DataTransfer();
+  transfer.items.add(file);
+  upload.files = transfer.files;
+  upload.dispatchEvent(new Event("change", { bubbles: true }));
+}
 
 // The tab opens with an example; when it comes back what stands in it is the page's subject again.
 function open() {
@@ -61,6 +79,7 @@ function open() {
   if (answered) return trigger("refresh");
   const wanted = cnn.parameter("example") || props.initial;
   const image = examples().find((one) => exampleName(one) === wanted) || examples()[0];
+  opening = Boolean(image);
   image ? image.closest(".gallery-item").click() : trigger("refresh");
 }
 
@@ -70,12 +89,8 @@ addEventListener("tabchange", () => answered && column.offsetParent && trigger("
 // An image that is pasted anywhere on the tab is the photograph.
 document.addEventListener("paste", (event) => {
   const file = [...(event.clipboardData?.files || [])].find(({ type }) => type.startsWith("image/"));
-  const upload = column.querySelector(".frame input[type=file]");
-  if (!file || !upload || !column.offsetParent) return;
+  if (!file || !column.offsetParent) return;
   event.preventDefault();
   event.stopPropagation();
-  const transfer = new DataTransfer();
-  transfer.items.add(file);
-  upload.files = transfer.files;
-  upload.dispatchEvent(new Event("change", { bubbles: true }));
+  give(file);
 }, true);
