@@ -52,7 +52,7 @@ def view(session: gr.State, pad: gr.HTML, keeper: gr.HTML, queue: JobQueue) -> N
         return show(session)
 
     options = {"queue": False, **HIDDEN_ENDPOINT}
-    added = digits.keep(keep, [pad, session], shown, **options)
+    added = digits.keep(keep, [pad, session], shown, **HIDDEN_ENDPOINT)
     added.success(None, js=DRAWING_KEPT, **HIDDEN_ENDPOINT)
     kept.select(remove, session, shown, **options)
     keeper.restore(show, session, shown, **HIDDEN_ENDPOINT)
