@@ -245,7 +245,7 @@ function table(values, signed) {
     const cells = Array.from({ length: side }, (_, column) => {
       const index = row * side + column;
       const [red, green, blue] = colors[signed ? levels[index] : Math.max(0, Math.min(255, 2 * (levels[index] - 128)))];
-      const ink = 0.3 * red + 0.59 * green + 0.11 * blue > 140 ? "#000" : "#fff";
+      const ink = luminance(red, green, blue) > 0.179 ? "#000" : "#fff"; // the greater contrast
       return `<td style="background:rgb(${[red, green, blue].map(Math.round)});color:${ink}">${write(values[index], 2)}</td>`;
     });
     return `<tr>${cells.join("")}</tr>`;

@@ -36,3 +36,9 @@ function range(values) {
 const levelsOf = (values, largest) => Uint8Array.from(values, (value) => Math.round(128 + (127 * value) / largest));
 
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+// The relative luminance of a colour of bytes, in [0, 1], as WCAG 2 defines it.
+function luminance(...color) {
+  const [red, green, blue] = color.map((part) => (part <= 10 ? part / 3294 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
