@@ -8,6 +8,7 @@ const readings = element.querySelector(".readings");
 const isShown = () => page.dataset.input === "sheet";
 const FAILED = "The photograph could not be uploaded. Check the connection, or make it smaller.";
 let chosen = 0;
+let latest = 0; // the version of the photograph and network that were asked for last
 
 function showError(words) {
   showNothing();
@@ -20,19 +21,19 @@ async function open(file) {
   image.hidden = true;
   showDigits([]);
   showError("Looking for digits...");
-  const { version } = cnn;
+  const version = ++latest;
   try {
     const { path } = await upload(file);
     trigger("photograph", { path, version });
   } catch {
-    if (version === cnn.version) showError(FAILED);
+    if (version === latest) showError(FAILED);
   }
 }
 
 // What is said of an older photograph than the last one is dropped.
 watch("value", () => {
   const { source, digits, error, version } = props.value;
-  if (version !== cnn.version) return;
+  if (version !== latest) return;
   document.querySelector(".input-switch [data-show-input=sheet]").hidden = false;
   image.src = source;
   image.hidden = !source;
@@ -103,7 +104,7 @@ document.addEventListener("paste", (event) => {
 });
 
 addEventListener("inputchange", ({ detail }) => {
-  if (detail === "sheet" && props.value) trigger("predict_again", { version: cnn.version });
+  if (detail === "sheet" && props.value) trigger("predict_again", { version: ++latest });
 });
-addEventListener("networkchange", () => isShown() && trigger("predict_again", { version: cnn.version }));
+addEventListener("networkchange", () => isShown() && trigger("predict_again", { version: ++latest }));
 addEventListener("subjectchange", () => isShown() && trigger("show_maps"));
