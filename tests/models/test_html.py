@@ -6,7 +6,6 @@ import re
 import pytest
 
 from cnn import UserError
-from cnn.data import synthetic
 from cnn.models import checkpoints
 from cnn.models.checkpoints import BUNDLED
 from cnn.models.html import to_html
@@ -42,12 +41,7 @@ def page(browser, file, request):
 
 def draw(page, digit):
     page.locator(".clear").click()
-    for stroke in visitor.on_pad(page, synthetic.example(digit)):
-        page.mouse.move(*stroke[0])
-        page.mouse.down()
-        for place in stroke[1:]:
-            page.mouse.move(*place)
-        page.mouse.up()
+    visitor.draw_digit(page, digit)
 
 
 def has_settled(page, label):

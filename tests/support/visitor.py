@@ -5,6 +5,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Playwright
 
+from cnn.data import synthetic
+
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox",
@@ -39,6 +41,17 @@ def on_pad(page: Page, strokes: list) -> list[list[tuple[float, float]]]:
         return box["x"] + (0.2 + 0.6 * float(x)) * side, box["y"] + (0.2 + 0.6 * float(y)) * side
 
     return [[place(point) for point in stroke] for stroke in strokes]
+
+
+def draw_digit(page: Page, digit: int, lift: bool = True) -> None:
+    """Draw a digit on the pad with the mouse, which stays pressed unless it is to `lift`."""
+    for stroke in on_pad(page, synthetic.example(digit)):
+        page.mouse.move(*stroke[0])
+        page.mouse.down()
+        for place in stroke[1:]:
+            page.mouse.move(*place)
+        if lift:
+            page.mouse.up()
 
 
 def paste(page: Page, path: Path) -> None:

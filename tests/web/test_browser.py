@@ -33,16 +33,6 @@ def is_empty(page):
     return all(visitor.meter(page, str(digit)) == 0 for digit in range(10))
 
 
-def draw(page, digit, lift=True):
-    for stroke in visitor.on_pad(page, synthetic.example(digit)):
-        page.mouse.move(*stroke[0])
-        page.mouse.down()
-        for place in stroke[1:]:
-            page.mouse.move(*place)
-        if lift:
-            page.mouse.up()
-
-
 def test_on_opening_one_of_our_digits_is_there_and_answered(visit):
     has_settled(visit(), "3")
 
@@ -50,14 +40,14 @@ def test_on_opening_one_of_our_digits_is_there_and_answered(visit):
 def test_a_digit_drawn_with_the_mouse_is_read(visit):
     page = visit()
     has_settled(page, "3")
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     has_settled(page, "7")
 
 
 def test_the_bars_move_while_the_pen_is_down(visit):
     page = visit()
     has_settled(page, "3")
-    draw(page, 2, lift=False)
+    visitor.draw_digit(page, 2, lift=False)
     expect(page.locator(".headline .label").first).to_have_text("2")
     assert visitor.meter(page, "3") < 0.5
 
@@ -65,7 +55,7 @@ def test_the_bars_move_while_the_pen_is_down(visit):
 def test_only_the_answer_to_what_is_finished_is_announced(visit):
     page = visit()
     has_settled(page, "3")
-    draw(page, 2, lift=False)
+    visitor.draw_digit(page, 2, lift=False)
     expect(page.locator(".headline .label").first).to_have_text("2")
     assert page.locator(ANSWERED).count() == 0
     page.mouse.up()
@@ -80,7 +70,7 @@ def test_between_questions_the_pad_rests_until_the_pen_is_lifted(visit):
     asked = []
     page.on("request", lambda one: QUESTIONS[3:] in one.url and asked.append(one.post_data_json))
     with page.expect_response(QUESTIONS):
-        draw(page, 2, lift=False)
+        visitor.draw_digit(page, 2, lift=False)
     for _ in range(20):
         page.mouse.move(*visitor.on_pad(page, [[(0.9, 0.9)]])[0][0])
     with page.expect_response(QUESTIONS):
@@ -119,11 +109,11 @@ def test_a_digit_drawn_with_a_finger_is_read_and_the_page_stays_where_it_is(visi
 def test_undo_takes_back_one_stroke_and_escape_all_of_them(visit):
     page = visit()
     has_settled(page, "3")
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     has_settled(page, "7")
     before = visitor.meter(page, "7")
     page.mouse.click(*visitor.on_pad(page, [[(0, 0.5)]])[0][0])
-    draw(page, 0)
+    visitor.draw_digit(page, 0)
     page.wait_for_function(
         "before => Math.abs(document.querySelector(`[role=meter][aria-label='7']`)"
         ".getAttribute('aria-valuenow') - before) > 0.1",
@@ -150,7 +140,7 @@ def test_the_buttons_undo_and_clear_and_write_a_digit_of_ours(visit):
     has_settled(page, "9")
     page.get_by_role("button", name="Undo").click()
     assert is_empty(page)
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     has_settled(page, "7")
     page.get_by_role("button", name="Clear").click()
     assert is_empty(page)
@@ -186,7 +176,7 @@ def test_one_request_is_under_way_and_the_newest_drawing_is_asked_next(visit):
 
     page.route(QUESTIONS, hold_the_first)
     with page.expect_request(QUESTIONS):
-        draw(page, 7)
+        visitor.draw_digit(page, 7)
     page.evaluate("new Promise(requestAnimationFrame)")
     assert len(asked) == 1
     assert page.locator(ANSWERED).count() == 0
@@ -201,7 +191,7 @@ def test_a_server_that_falls_silent_is_named_and_asked_again(visit):
     page = visit()
     has_settled(page, "3")
     page.route(QUESTIONS, lambda route: route.abort())
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     expect(page.locator(".headline .words").first).to_contain_text("does not answer")
     page.unroute(QUESTIONS)
     has_settled(page, "7")
@@ -235,7 +225,7 @@ def test_a_busy_server_answers_when_the_pen_is_lifted(visit):
             route.fulfill(json={"busy": True})
 
     page.route(QUESTIONS, busy_within_strokes)
-    draw(page, 2, lift=False)
+    visitor.draw_digit(page, 2, lift=False)
     expect(page.locator(".headline .words").first).to_contain_text("Many are drawing")
     page.mouse.up()
     has_settled(page, "2")
@@ -245,7 +235,7 @@ def test_a_drawing_that_is_refused_leaves_no_answer_to_another(visit):
     page = visit()
     has_settled(page, "3")
     page.route(QUESTIONS, lambda route: route.fulfill(json={"error": "Too long. Begin again."}))
-    draw(page, 2)
+    visitor.draw_digit(page, 2)
     expect(page.locator(".headline .words").first).to_have_text("Too long. Begin again.")
     assert visitor.meter(page, "3") == 0
 

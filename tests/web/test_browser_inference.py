@@ -52,15 +52,6 @@ def clear(page):
     page.questions.clear()
 
 
-def draw(page, digit):
-    for stroke in visitor.on_pad(page, synthetic.example(digit)):
-        page.mouse.move(*stroke[0])
-        page.mouse.down()
-        for place in stroke[1:]:
-            page.mouse.move(*place)
-        page.mouse.up()
-
-
 def posted(page):
     """Which functions of the server were called: a component's, an event's, or its endpoint."""
     requests = [one for one in page.questions if one.method == "POST"]
@@ -73,7 +64,7 @@ def posted(page):
 def test_a_drawing_is_predicted_without_a_question_and_told_to_the_server_once(page):
     clear(page)
     with page.expect_response(TOLD):
-        draw(page, 7)
+        visitor.draw_digit(page, 7)
     has_settled(page, "7")
     assert visitor.meter(page, "7") > 0.5
     assert posted(page) == ["event"]
@@ -98,7 +89,7 @@ def test_inside_maps_classes_and_one_activation_follow_the_pen_without_a_questio
     expect(page.locator("#activation .sum").first).to_be_visible()
     clear(page)
     expect(page.locator("#activation .empty")).to_be_visible()
-    draw(page, 1)
+    visitor.draw_digit(page, 1)
     expect(page.locator("#activation .sum").first).to_be_visible()
     page.wait_for_function("!document.querySelector('.inside .stale')")
     canvases = "[...document.querySelectorAll('#network canvas, #activation canvas')]"
@@ -120,7 +111,7 @@ def test_without_a_connection_drawings_are_still_predicted(page):
     page.context.set_offline(True)
     for digit in (2, 4, 8):
         page.keyboard.press("Escape")
-        draw(page, digit)
+        visitor.draw_digit(page, digit)
         has_settled(page, str(digit))
 
 
@@ -131,7 +122,7 @@ def test_another_network_is_fetched_and_predicts(page):
         page.get_by_role("option", name="mnist-tiny-cnn").click()
     expect(page.locator(".source .network").first).not_to_have_text(source)
     page.locator("[data-inference=browser]").wait_for()
-    draw(page, 5)
+    visitor.draw_digit(page, 5)
     has_settled(page, "5")
     assert "drawing" not in posted(page)[-2:]
 
@@ -147,7 +138,7 @@ def test_a_visitors_own_network_just_trained_predicts_in_the_browser(page):
     page.locator("[data-inference=browser]").wait_for()
     page.context.set_offline(True)
     page.keyboard.press("Escape")
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     has_settled(page, "7")
 
 
@@ -160,7 +151,7 @@ def test_the_page_opens_without_waiting_for_the_network(browser, address):
     page.route(NETWORKS, hold_the_network)
     page.goto(address)
     has_settled(page, "3")
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     has_settled(page, "7")
     page.context.close()
 
@@ -172,7 +163,7 @@ def test_a_browser_that_cannot_leaves_it_to_the_server(browser, address, script)
     page.goto(address)
     has_settled(page, "3")
     with page.expect_request(QUESTIONS):
-        draw(page, 7)
+        visitor.draw_digit(page, 7)
     has_settled(page, "7")
     page.locator("[data-inference=server]").wait_for()
     page.context.close()
@@ -189,7 +180,7 @@ def test_a_damaged_network_leaves_it_to_the_server(browser, address):
     page.route(NETWORKS, damage)
     page.goto(address)
     has_settled(page, "3")
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     has_settled(page, "7")
     assert page.locator("[data-inference=browser]").count() == 0
     page.context.close()

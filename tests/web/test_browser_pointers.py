@@ -2,8 +2,6 @@
 
 import pytest
 
-from cnn.data import synthetic
-
 expect = pytest.importorskip("playwright.sync_api").expect
 visitor = pytest.importorskip("support.visitor")
 
@@ -27,15 +25,6 @@ def touch(page, kind, *places):
     page.fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
-def draw(page, digit):
-    for stroke in visitor.on_pad(page, synthetic.example(digit)):
-        page.mouse.move(*stroke[0])
-        page.mouse.down()
-        for place in stroke[1:]:
-            page.mouse.move(*place)
-        page.mouse.up()
-
-
 def ink(page):
     """The number of pixels with ink on the pad."""
     return page.locator("canvas.pad").evaluate(
@@ -48,12 +37,12 @@ def ink(page):
 
 def test_a_mouse_takes_over_from_a_resting_palm(page):
     touch(page, "touchStart", (1.2, 1.2))
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     touch(page, "touchEnd")
     expect(page.locator(f"{ANSWERED} .label")).to_have_text("7")
     drawn = ink(page)
     page.get_by_role("button", name="Clear").click()
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     expect(page.locator(f"{ANSWERED} .label")).to_have_text("7")
     assert ink(page) == pytest.approx(drawn, rel=0.02)  # the palm left nothing
 
@@ -76,7 +65,7 @@ def test_clear_in_mid_stroke_throws_nothing_and_the_next_stroke_is_whole(page):
     page.mouse.move(*start)
     page.mouse.up()
     assert ink(page) == 0
-    draw(page, 7)
+    visitor.draw_digit(page, 7)
     expect(page.locator(f"{ANSWERED} .label")).to_have_text("7")
     assert page.faults == []
 
@@ -93,6 +82,6 @@ def test_a_lost_pointerup_does_not_stick(page):
     page.mouse.move(*end)
     assert ink(page) == before > 0
     page.mouse.up()
-    draw(page, 1)
+    visitor.draw_digit(page, 1)
     assert ink(page) > before
     assert page.faults == []
