@@ -6,6 +6,7 @@ const exampleName = (image) => decodeURIComponent(image.src.split("/").pop()).sp
 let answered = false;
 let opening = false; // the first example is on its way
 let waiting = null; // a file that came before it
+let given = false; // a file came, perhaps before the tab asked for the example
 
 watch("value", () => {
   opening = false;
@@ -59,6 +60,7 @@ column.addEventListener("click", (event) => {
 column.addEventListener("change", (event) => {
   if (event.target.type !== "file") return;
   cnn.setAddress({ example: "" });
+  given = true;
   if (!opening) return;
   waiting = event.target.files[0];
   event.stopPropagation();
@@ -77,6 +79,7 @@ function give(file) {
 function open() {
   cnn.changed();
   if (answered) return trigger("refresh");
+  if (given) return;
   const wanted = cnn.parameter("example") || props.initial;
   const image = examples().find((one) => exampleName(one) === wanted) || examples()[0];
   opening = Boolean(image);

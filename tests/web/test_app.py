@@ -183,4 +183,5 @@ def test_what_may_be_refused_waits_in_the_queue_for_gradio_shows_no_toast_elsewh
         "remove",
         "resume",
         "lambda",
+        "choose_1",
     }  # the pad tells its own faults

@@ -64,7 +64,8 @@ def view(session: gr.State, subject: gr.State) -> gr.HTML:
 
     view.photograph(read, session, [view, sheet], **QUEUE, **LATEST)
     view.predict_again(predict_again, [sheet, session], view, **QUEUE, **LATEST)
-    chosen = view.choose(choose, sheet, subject, **LATEST)
+    # past the queue, as the pad's own drawing is, so that the input shown last is the subject
+    chosen = view.choose(choose, sheet, subject, queue=False, **LATEST)
     chosen.then(None, js=components.SETTLED, **components.HIDDEN_ENDPOINT)
     return view
 
