@@ -315,7 +315,7 @@ function undo() {
 function write(digit, first = false) {
   wipe();
   const whole = props.examples[digit];
-  written = { frame: 0, start: performance.now() };
+  written = { frame: 0, start: performance.now(), whole };
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
     strokes = whole;
     lifted = !first;
@@ -405,7 +405,16 @@ setTimeout(loadNetwork);
 cnn.session.then(() => trigger("refresh"));
 addEventListener("linkopened", () => trigger("refresh"));
 addEventListener("tabchange", () => pad.offsetParent && trigger("refresh"));
+// A digit that is still being written when another input is shown is finished at once, unseen.
+function finish() {
+  cancelAnimationFrame(written.frame);
+  strokes = written.whole;
+  writing = false;
+  paint();
+}
+
 addEventListener("inputchange", ({ detail }) => {
+  if (detail !== "strokes" && writing) finish();
   if (detail !== "strokes" || !resting()) return;
   lifted = strokes.length > 0;
   changed();

@@ -54,6 +54,19 @@ def draw_digit(page: Page, digit: int, lift: bool = True) -> None:
             page.mouse.up()
 
 
+def give_photograph(page: Page, path: Path) -> None:
+    """Choose a file in Photo, again where Gradio replaces its field just then."""
+    page.evaluate(
+        """() => {
+            window.given = false;
+            const given = () => (window.given = true);
+            document.addEventListener("change", given, { capture: true, once: true });
+        }"""
+    )
+    while not page.evaluate("given"):
+        page.locator(".frame input[type=file]").first.set_input_files(path)
+
+
 def paste(page: Page, path: Path) -> None:
     """Paste an image file as Ctrl+V does, wherever the focus is."""
     page.evaluate(

@@ -242,7 +242,7 @@ def test_a_drawing_that_is_refused_leaves_no_answer_to_another(visit):
 
 def test_a_photograph_is_answered_and_shown_as_the_network_sees_it(visit, photograph):
     page = visit(tab="Photo")
-    page.locator(".frame input[type=file]").first.set_input_files(photograph)
+    visitor.give_photograph(page, photograph)
     panel = page.locator(".columns .prediction")
     expect(panel.locator(".note")).to_contain_text("300 x 200 pixels")
     assert sum(visitor.meter(page, name) for name in CIFAR10.classes) == pytest.approx(1, abs=1e-4)
@@ -258,7 +258,7 @@ def test_a_broken_file_is_named_and_leaves_an_empty_frame_even_while_the_example
     broken = tmp_path / "holiday.jpg"
     broken.write_bytes(b"no image at all")
     page = visit(tab="Photo")
-    page.locator(".frame input[type=file]").first.set_input_files(broken)
+    visitor.give_photograph(page, broken)
     expect(page.locator(".prediction:visible .words")).to_contain_text("holiday.jpg")
     expect(page.locator(".frame").get_by_text("Drop or paste")).to_be_visible()
     expect(page.get_by_test_id("toast-text")).to_have_count(0)
@@ -269,7 +269,7 @@ def test_a_tiff_is_shown_and_a_photograph_has_maps_and_milliseconds(visit, photo
     Image.open(photograph).save(tiff)
     page = visit(tab="Photo")
     page.locator("#photo-maps canvas").first.wait_for()
-    page.locator(".frame input[type=file]").first.set_input_files(tiff)
+    visitor.give_photograph(page, tiff)
     expect(page.locator(".photo .note")).to_contain_text("300 x 200 pixels")
     expect(page.locator(".photo .source .time")).to_contain_text(" ms")
     page.wait_for_function("document.querySelector('.frame img').naturalWidth === 300")

@@ -11,6 +11,7 @@ from cnn.models.checkpoints import BUNDLED, ModelRegistry
 from cnn.web.subject import initial_subject
 
 expect = pytest.importorskip("playwright.sync_api").expect
+visitor = pytest.importorskip("support.visitor")
 
 FOUND = Path(os.environ.get("CNN_DATA", "no folder")).is_dir()
 needs_data = pytest.mark.skipif(
@@ -94,7 +95,7 @@ def test_another_network_changes_every_view(inside):
 
 def test_a_photograph_is_docked_with_a_network_for_photographs(visit, photograph):
     page = visit(tab="Photo")
-    page.locator(".frame input[type=file]").first.set_input_files(photograph)
+    visitor.give_photograph(page, photograph)
     expect(page.locator(".columns .note")).to_contain_text("300 x 200 pixels")
     page.get_by_role("tab", name="Inside").click()
     expect(page.locator(".input:visible .frame")).to_be_visible()

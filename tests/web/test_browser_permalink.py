@@ -8,6 +8,7 @@ from PIL import Image
 from cnn.data import strokes, synthetic
 
 expect = pytest.importorskip("playwright.sync_api").expect
+visitor = pytest.importorskip("support.visitor")
 
 SEVEN = strokes.encode(synthetic.example(7))
 
@@ -62,7 +63,7 @@ def test_a_link_holds_an_example_and_no_image_of_ones_own(open_link, tmp_path):
     page.get_by_role("button", name="Copy a link").click()
     expect(page.locator(".permalink [role=status]")).to_have_text("Copied.")
     Image.new("RGB", (64, 64), "teal").save(tmp_path / "mine.png")
-    page.locator(".frame input[type=file]").first.set_input_files(tmp_path / "mine.png")
+    visitor.give_photograph(page, tmp_path / "mine.png")
     expect(page.locator(".prediction:visible")).to_contain_text("64 x 64 pixels")
     page.get_by_role("button", name="Copy a link").click()
     expect(page.locator(".permalink [role=status]")).to_have_text("Copied, without the image.")
