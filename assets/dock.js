@@ -26,6 +26,24 @@ cnn.settled = () => {
   dispatchEvent(new Event("subjectchange"));
 };
 
+// ---- questions to Python ---------------------------------------------------------------------------
+
+// One at a time of a kind; of those that come meanwhile the last is sent then. Gradio's own
+// "always_last" would send the first one's data again.
+const waiting = new Map(); // by the kind of a question under way: the next one
+
+cnn.ask = (kind, send) => {
+  if (waiting.has(kind)) return waiting.set(kind, send);
+  waiting.set(kind, null);
+  send();
+};
+
+cnn.answered = (kind) => {
+  const send = waiting.get(kind);
+  waiting.delete(kind);
+  if (send) cnn.ask(kind, send);
+};
+
 // A run is under way: it ends when the page is closed.
 cnn.setTraining = (isTraining) => document.documentElement.classList.toggle("training", isTraining);
 
@@ -33,7 +51,7 @@ addEventListener("beforeunload", (event) => {
   if (document.documentElement.classList.contains("training")) event.preventDefault();
 });
 
-// ---- the address: tab, section, network, layer, map, class, temperature, example ------------------------
+// ---- the address: tab, section, networks, layer, map, class, temperature, example -----------------------
 
 cnn.parameter = (name) => new URLSearchParams(location.search).get(name) || "";
 
@@ -43,6 +61,20 @@ cnn.setAddress = (values, push = true) => {
   const address = `${location.pathname}?${query}`;
   if (address === location.pathname + location.search) return;
   history[push ? "pushState" : "replaceState"](null, "", address);
+};
+
+// The network in use for drawings (strokes) and for photographs: each that the visitor chooses, and not
+// the page by itself when it is loaded, is a step of the history.
+cnn.networks = {};
+cnn.NETWORK_PARAMETERS = { strokes: "network", photo: "photo_network" };
+
+cnn.useNetwork = (input, name) => {
+  const parameter = cnn.NETWORK_PARAMETERS[input];
+  const last = cnn.networks[input];
+  cnn.networks[input] = name;
+  if (!last || !navigator.userActivation.hasBeenActive || [last, cnn.parameter(parameter)].includes(name)) return;
+  if (!cnn.parameter(parameter)) cnn.setAddress({ [parameter]: last }, false);
+  cnn.setAddress({ [parameter]: name });
 };
 
 // ---- the tab and the input that stand in the dock ------------------------------------------------

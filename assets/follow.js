@@ -8,6 +8,12 @@ let details = () => ({});
 function follow(again = false) {
   if (again === true) asked = 0;
   if (!element.isConnected || !onScreen || !cnn.ready || asked === cnn.version) return;
+  cnn.ask(props.kind, send);
+}
+
+// Where the input has changed meanwhile, `subjectchange` asks about the new one.
+function send() {
+  if (!cnn.ready) return cnn.answered(props.kind);
   asked = cnn.version;
   trigger("follow", { version: cnn.version, ...details() });
 }

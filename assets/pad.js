@@ -62,13 +62,15 @@ function changed() {
 // wait for the bars: the answer comes first.
 function settled() {
   props.value = structuredClone(strokes);
-  trigger("stroke_end", { version: cnn.version });
+  cnn.ask("stroke_end", () => trigger("stroke_end", { version: cnn.version }));
   if (!network && strokes.length) trigger("show_maps");
 }
 
 watch("found", () => {
   const { version, digits } = props.found;
-  if (version === cnn.version && digits > 1) part("words").textContent = `${digits} digits, it seems: the network reads one at a time.`;
+  if (version !== cnn.version) return;
+  cnn.settled();
+  if (digits > 1) part("words").textContent = `${digits} digits, it seems: the network reads one at a time.`;
 });
 
 new ResizeObserver(() => {
@@ -373,8 +375,10 @@ addEventListener("drawingkept", () => {
 // Another network has been chosen. Where the page looks at something else, that is shown anew.
 const isHidden = () => !["strokes", undefined].includes(document.querySelector(".page-grid")?.dataset.input);
 let chosen = JSON.stringify(props.network);
+cnn.useNetwork("strokes", props.network[0]);
 watch("network", () => {
   loadNetwork();
+  cnn.useNetwork("strokes", props.network[0]);
   if (JSON.stringify(props.network) === chosen) return;
   chosen = JSON.stringify(props.network);
   if (isHidden()) {

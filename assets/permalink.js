@@ -2,7 +2,8 @@
 
 const status = element.querySelector("[role=status]");
 const SHOWN_FOR = 3000;
-const [tab, network, drawing] = ["tab", "network", "drawing"].map(cnn.parameter);
+const [tab, drawing] = ["tab", "drawing"].map(cnn.parameter);
+const parameters = Object.entries(cnn.NETWORK_PARAMETERS);
 
 let hiding;
 function say(words) {
@@ -18,7 +19,7 @@ watch("value", async () => {
   const page = document.querySelector(".page-grid");
   const restored = Object.fromEntries(new URLSearchParams(query));
   const example = page.dataset.input === "photo" ? cnn.parameter("example") : "";
-  cnn.setAddress({ network: "", drawing: "", ...restored, example, tab: page.dataset.tab }, false);
+  cnn.setAddress({ network: "", photo_network: "", drawing: "", ...restored, example, tab: page.dataset.tab }, false);
   try {
     await navigator.clipboard.writeText(location.href);
     say(example ? copied.replace(/, without the image\.| and the image/, ".").replace("..", ".") : copied);
@@ -29,4 +30,13 @@ watch("value", async () => {
 
 // The pad shows the shared drawing by itself, and must hear of the shared network.
 watch("opened", () => dispatchEvent(new Event("linkopened")));
-if (tab || network || drawing) cnn.session.then(() => trigger("restore", { tab, network, drawing }));
+const linked = parameters.map(([, parameter]) => cnn.parameter(parameter)).filter(Boolean);
+if (tab || drawing || linked.length) cnn.session.then(() => trigger("restore", { tab, networks: linked, drawing }));
+
+// Back and forward: networks that the address has and the page does not use.
+addEventListener("addresschange", () => {
+  const others = parameters
+    .map(([input, parameter]) => [cnn.networks[input], cnn.parameter(parameter)])
+    .filter(([used, wanted]) => used && wanted && used !== wanted);
+  if (others.length) trigger("restore", { tab: "", networks: others.map(([, wanted]) => wanted), drawing: "" });
+});

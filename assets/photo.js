@@ -13,6 +13,7 @@ watch("value", () => {
   if (waiting) give(waiting);
   const { error } = props.value || {};
   answered = Boolean(props.value);
+  if (props.value?.network) cnn.useNetwork("photo", props.value.network);
   show(error ? null : props.value);
   if (error) part("words").textContent = error;
   preview();
@@ -87,7 +88,9 @@ function open() {
 }
 
 addEventListener("inputchange", ({ detail }) => detail === "photo" && open());
-addEventListener("tabchange", () => answered && column.offsetParent && trigger("refresh"));
+for (const event of ["tabchange", "linkopened"]) {
+  addEventListener(event, () => answered && column.offsetParent && trigger("refresh"));
+}
 
 // An image that is pasted anywhere on the tab is the photograph.
 document.addEventListener("paste", (event) => {

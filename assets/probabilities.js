@@ -2,7 +2,7 @@
 
 element.addEventListener("click", (event) => {
   const picked = event.target.closest("[data-pick]");
-  if (!picked) return;
+  if (!picked || picked.getAttribute("aria-pressed") === "true") return;
   cnn.changed();
   trigger("select", { value: picked.dataset.pick, version: cnn.version });
 });

@@ -24,7 +24,7 @@ async function open(file) {
   const version = ++latest;
   try {
     const { path } = await upload(file);
-    trigger("photograph", { path, version });
+    cnn.ask("photograph", () => trigger("photograph", { path, version }));
   } catch {
     if (version === latest) showError(FAILED);
   }
@@ -84,7 +84,12 @@ function choose(index) {
   if (boxes.children.length) show(props.value.digits[index].prediction);
   if (!isShown()) return;
   cnn.changed();
-  trigger("choose", { index });
+  cnn.ask("choose", () => trigger("choose", { index }));
+}
+
+function predictAgain() {
+  const version = ++latest;
+  cnn.ask("predict_again", () => trigger("predict_again", { version }));
 }
 
 document.addEventListener("change", (event) => {
@@ -104,7 +109,7 @@ document.addEventListener("paste", (event) => {
 });
 
 addEventListener("inputchange", ({ detail }) => {
-  if (detail === "sheet" && props.value) trigger("predict_again", { version: ++latest });
+  if (detail === "sheet" && props.value) predictAgain();
 });
-addEventListener("networkchange", () => isShown() && trigger("predict_again", { version: ++latest }));
+addEventListener("networkchange", () => isShown() && predictAgain());
 addEventListener("subjectchange", () => isShown() && trigger("show_maps"));

@@ -7,11 +7,12 @@ import io
 import logging
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
+from gradio.events import Dependency
 from gradio.utils import get_upload_folder
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL.Image import Image
@@ -160,6 +161,21 @@ def pickable(**properties) -> gr.HTML:
     return gr.HTML(js_on_load=asset("table.js"), apply_default_css=False, **properties)
 
 
+def answer(
+    event: Callable, kind: str, function: Callable, inputs: object, outputs: object, **options
+) -> Dependency:
+    """Let Python answer questions of a kind, which a script asks one at a time by `cnn.ask`.
+
+    Returns the answered event, for what is to follow it.
+    """
+    answered = event(
+        function, inputs, outputs, trigger_mode="multiple", **HIDDEN_ENDPOINT, **options
+    )
+    for end in (answered.then, answered.failure):
+        end(None, js=f"() => cnn.answered('{kind}')", **HIDDEN_ENDPOINT)
+    return answered
+
+
 def derived(identifier: str, script: str = "", **properties) -> gr.HTML:
     """Make room for HTML derived from the subject. Its event `follow` asks for it, with the
     `version` that the HTML must carry in `data-version`."""
@@ -168,6 +184,7 @@ def derived(identifier: str, script: str = "", **properties) -> gr.HTML:
         apply_default_css=False,
         elem_id=identifier,
         elem_classes="derived",
+        kind=identifier,
         **properties,
     )
 
@@ -189,7 +206,7 @@ def test_image_panel(session: gr.State, subject: gr.State) -> None:
         )
 
     panel = derived("test-image")
-    panel.follow(follow, [subject, session], panel, **LATEST)
+    answer(panel.follow, "test-image", follow, [subject, session], panel)
 
 
 def event_version(event: gr.EventData) -> int:

@@ -7,11 +7,13 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from cnn import UserError
-from cnn.data import strokes
+from cnn.data import datasets, strokes
 from cnn.web import components
 from cnn.web import subject as subjects
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Subject
+
+PARAMETERS = {"strokes": "network", "photo": "photo_network"}  # by the input of a data set
 
 
 def button() -> gr.HTML:
@@ -21,7 +23,7 @@ def button() -> gr.HTML:
         "<button>Copy a link to this</button></p>",
         js_on_load=components.asset("permalink.js"),
         apply_default_css=False,
-        opened=False,
+        opened=None,
     )
 
 
@@ -33,25 +35,25 @@ def connect(link: gr.HTML, tabs: gr.Tabs, session: gr.State, subject: gr.State) 
         copied = f"Copied{', without ' * bool(missing)}{' and '.join(missing)}."
         return gr.update(value={"query": query, "copied": copied, "at": time.time()})
 
-    def restore(session: VisitorSession, subject: Subject, event: gr.EventData) -> tuple:
-        _choose(session, str(event.network))
-        if event.drawing:
-            subject = _decode(str(event.drawing)) or subject
+    def restore(session: VisitorSession, event: gr.EventData) -> tuple:
+        for network in list(event.networks)[: len(PARAMETERS)]:
+            _choose(session, str(network))
+        drawn = _decode(str(event.drawing)) if event.drawing else None
         known = event.tab in [tab.id for tab in tabs.children]
         return (
-            subject,
-            gr.Tabs(selected=event.tab if known else None),
-            gr.update(opened=True),
+            drawn or gr.skip(),
+            gr.Tabs(selected=event.tab) if known else gr.skip(),
+            gr.update(opened=time.time()),
         )
 
     link.click(copy, [session, subject], link, queue=False, **components.HIDDEN_ENDPOINT)
-    link.restore(restore, [session, subject], [subject, tabs, link], **components.HIDDEN_ENDPOINT)
+    link.restore(restore, session, [subject, tabs, link], **components.HIDDEN_ENDPOINT)
 
 
 def _choose(session: VisitorSession, network: str) -> None:
-    if network in session.bundled:
+    try:
         session.choose(network)
-    elif network:
+    except UserError:
         gr.Warning("The network of this link is not on this page. The default one predicts.")
 
 
@@ -66,7 +68,7 @@ def _query(session: VisitorSession, subject: Subject) -> tuple[str, list[str]]:
     """Return the query of the address, and the names of what it cannot hold."""
     query, missing = {}, []
     if (network := session.chosen(subject.dataset)) in session.bundled:
-        query["network"] = network
+        query[PARAMETERS[datasets.get_dataset(subject.dataset).input]] = network
     else:
         missing.append("your network")
     if subject.strokes is None:

@@ -82,6 +82,22 @@ def test_a_view_of_an_older_input_is_dimmed_until_its_own_comes(inside):
     current(page, "#activation")
 
 
+def test_an_input_that_changes_while_an_older_one_is_answered_is_asked_about(inside):
+    page = inside()
+    page.evaluate(
+        """() => new Promise((resolve) => {
+            let count = 0;
+            const timer = setInterval(() => {
+                cnn.changed();
+                cnn.settled();
+                if (++count === 20) resolve(clearInterval(timer));
+            }, 10);
+        })"""
+    )
+    current(page, "#network")
+    current(page, "#activation")
+
+
 def test_another_network_changes_every_view(inside):
     page = inside()
     page.locator(".chooser:visible input").click()
@@ -304,6 +320,19 @@ def test_a_row_that_is_pressed_makes_its_network_the_pages(visit):
     pressed = page.locator("#predictions button[aria-pressed=true]")
     expect(pressed).to_have_text("mnist-three-conv")
     expect(page.locator(".chooser:visible input")).to_have_value("mnist-three-conv")
+
+
+def test_a_row_that_is_pressed_predicts_the_photograph_too(visit, photograph):
+    page = visit(tab="Photo")
+    visitor.give_photograph(page, photograph)
+    expect(page.locator(".columns .note")).to_contain_text("300 x 200 pixels")
+    page.get_by_role("tab", name="Probabilities").click()
+    table = current(page, "#predictions")
+    table.get_by_role("button", name="cifar10-two-conv", exact=True).click()
+    expect(page.locator(".chooser:visible input")).to_have_value("cifar10-two-conv")
+    expect(current(page, "#predictions").locator("[aria-pressed=true]")).to_have_text(
+        "cifar10-two-conv"
+    )
 
 
 def percent(text):

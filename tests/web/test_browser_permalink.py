@@ -56,6 +56,47 @@ def test_a_copied_link_leads_another_visitor_to_the_same(open_link):
     expect(other.locator(".by-hand .best th")).to_have_text("5")
 
 
+def choose_network(page, name):
+    page.locator(".chooser:visible input").click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def test_the_chosen_network_is_in_the_address_and_back_returns_to_the_one_before(open_link):
+    page = open_link("tab=inside")
+    chosen = page.locator(".chooser:visible input")
+    expect(page.locator("#network .layer").first).to_be_visible()
+    first = chosen.input_value()
+    choose_network(page, "mnist-three-conv")
+    page.wait_for_url("**network=mnist-three-conv*")
+    choose_network(page, "mnist-two-conv")
+    page.wait_for_url("**network=mnist-two-conv*")
+    page.go_back()
+    expect(chosen).to_have_value("mnist-three-conv")
+    page.go_back()
+    expect(chosen).to_have_value(first)
+    page.go_forward()
+    expect(chosen).to_have_value("mnist-three-conv")
+    page.reload()
+    expect(chosen).to_have_value("mnist-three-conv")
+    expect(page.locator("#network .layer-head").first).to_be_visible()
+    assert "network=mnist-three-conv" in page.url
+
+
+def test_a_link_holds_the_network_for_photographs_beside_the_one_for_drawings(open_link):
+    page = open_link("tab=photo&network=mnist-three-conv")
+    expect(page.locator(".headline:visible .label")).not_to_be_empty()
+    names = page.locator(".chooser:visible input")
+    first = names.input_value()
+    page.locator(".chooser:visible input").click()
+    other = page.get_by_role("option").locator("visible=true").last
+    name = other.get_attribute("aria-label")
+    other.click()
+    page.wait_for_url(f"**photo_network={name}*")
+    assert "network=mnist-three-conv" in page.url
+    page.go_back()
+    expect(names).to_have_value(first)
+
+
 def test_a_link_holds_an_example_and_no_image_of_ones_own(open_link, tmp_path):
     page = open_link("tab=photo", permissions=["clipboard-write"])
     page.locator("#examples img").first.click()

@@ -137,12 +137,12 @@ def _connect(pad: gr.HTML, network: gr.Dropdown, session: gr.State, subject: gr.
         state = gr.update(token=session.token, network=_network_key(session))
         return choices(session, MNIST.name), state
 
-    settled = pad.stroke_end(settle, pad, [subject, pad], queue=False, **LATEST)
-    settled.then(None, js=components.SETTLED, **components.HIDDEN_ENDPOINT)
+    components.answer(pad.stroke_end, "stroke_end", settle, pad, [subject, pad], queue=False)
     outputs = [network, pad]
-    network.input(
+    chosen = network.input(
         choose, [session, network], outputs, js=components.CHANGED, **components.HIDDEN_ENDPOINT
     )
+    chosen.failure(None, js=components.SETTLED, **components.HIDDEN_ENDPOINT)
     pad.refresh(load, session, outputs, queue=False, **components.HIDDEN_ENDPOINT)
 
 

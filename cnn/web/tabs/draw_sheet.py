@@ -14,7 +14,6 @@ from cnn.evaluation.prediction import predict_batch
 from cnn.models.checkpoints import Checkpoint
 from cnn.web import components
 from cnn.web import subject as subjects
-from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Subject
 
@@ -62,10 +61,11 @@ def view(session: gr.State, subject: gr.State) -> gr.HTML:
             return Subject(MNIST.name, sheet.digits[index].image)
         return subjects.empty_subject(MNIST.name)
 
-    view.photograph(read, session, [view, sheet], **QUEUE, **LATEST)
-    view.predict_again(predict_again, [sheet, session], view, **QUEUE, **LATEST)
+    components.answer(view.photograph, "photograph", read, session, [view, sheet], **QUEUE)
+    inputs = [sheet, session]
+    components.answer(view.predict_again, "predict_again", predict_again, inputs, view, **QUEUE)
     # past the queue, as the pad's own drawing is, so that the input shown last is the subject
-    chosen = view.choose(choose, sheet, subject, queue=False, **LATEST)
+    chosen = components.answer(view.choose, "choose", choose, sheet, subject, queue=False)
     chosen.then(None, js=components.SETTLED, **components.HIDDEN_ENDPOINT)
     return view
 

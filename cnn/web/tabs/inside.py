@@ -21,7 +21,6 @@ from cnn.models.checkpoints import Checkpoint, ModelRegistry
 from cnn.plots import grids
 from cnn.web import components
 from cnn.web import subject as subjects
-from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Strokes, Subject
 from cnn.web.tabs import inside_activation, inside_attribution, inside_filters
@@ -84,7 +83,8 @@ def tab(session: gr.State, subject: gr.State) -> None:
         with gr.Column(elem_classes="section section-architecture"):
             components.heading("Architecture", ARCHITECTURE)
             table = components.derived("architecture")
-            table.follow(_architecture, [subject, session], table, **LATEST)
+            inputs = [subject, session]
+            components.answer(table.follow, "architecture", _architecture, inputs, table)
         _endpoints(bundled)
 
 
@@ -103,7 +103,7 @@ def _network(session: gr.State, subject: gr.State) -> None:
         )
         inside_activation.view(session, subject)
     gr.HTML(components.render("explanations.html"), apply_default_css=False)
-    network.follow(_network_message, [subject, session], network, **LATEST)
+    components.answer(network.follow, "network", _network_message, [subject, session], network)
 
 
 def _network_message(subject: Subject, session: VisitorSession, event: gr.EventData) -> dict:

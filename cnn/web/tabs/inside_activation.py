@@ -12,7 +12,6 @@ from cnn.interpret.layers import flat_layers, receptive_field
 from cnn.interpret.trace import TraceStep, trace_activation
 from cnn.models.checkpoints import Checkpoint
 from cnn.web import components
-from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Subject
 
@@ -38,14 +37,14 @@ def view(session: gr.State, subject: gr.State) -> None:
         components.asset("colors.js") + components.asset("activation.js"),
         html_template=components.asset("activation.html"),
     )
-    computed.follow(_message, [subject, session], computed, **LATEST)
+    components.answer(computed.follow, "activation", _message, [subject, session], computed)
 
 
 def trace_view(session: gr.State, subject: gr.State) -> None:
     """Add the view that follows this number to the output."""
     components.heading("Trace to the output", TRACE)
     trace = components.derived("trace", SELECTED)
-    trace.follow(_trace, [subject, session], trace, **LATEST)
+    components.answer(trace.follow, "trace", _trace, [subject, session], trace)
 
 
 def selection(event: gr.EventData) -> tuple[str | None, int | None, int | None, int | None]:

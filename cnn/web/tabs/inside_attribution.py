@@ -9,7 +9,6 @@ from cnn.interpret.attribution import METHODS
 from cnn.models.checkpoints import Checkpoint
 from cnn.plots import grids
 from cnn.web import components
-from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Subject
 
@@ -24,9 +23,8 @@ def view(session: gr.State, subject: gr.State) -> None:
     """Add the view: the predicted class, and below it the runner-up or a class of one's choice."""
     components.heading("Attribution (saliency)", ATTRIBUTION)
     rows = components.derived("attribution", components.asset("attribution.js"))
-    rows.follow(
-        _rows, [subject, session], rows, concurrency_id="attribution", concurrency_limit=1, **LATEST
-    )
+    queue = {"concurrency_id": "attribution", "concurrency_limit": 1}
+    components.answer(rows.follow, "attribution", _rows, [subject, session], rows, **queue)
 
 
 def _rows(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:

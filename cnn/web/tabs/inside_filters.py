@@ -8,7 +8,6 @@ from cnn.interpret.top_activations import probe_images, top_activations
 from cnn.models.checkpoints import Checkpoint
 from cnn.plots import charts, grids
 from cnn.web import components
-from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession
 from cnn.web.subject import Subject
 from cnn.web.tabs.inside_activation import NO_FILTER, SELECTED, convolution_of, selection
@@ -29,10 +28,11 @@ def views(session: gr.State, subject: gr.State) -> None:
     """Add both views; the images are those of the map selected in the picture of the network."""
     components.heading("Top activating images", TOP)
     images = components.derived("top-activations", SELECTED, value=SEARCHING)
-    images.follow(_top_images, [subject, session], images, **QUEUE, **LATEST)
+    inputs = [subject, session]
+    components.answer(images.follow, "top-activations", _top_images, inputs, images, **QUEUE)
     components.heading("Filters of the first convolution", FILTERS)
     filters = components.derived("filters")
-    filters.follow(_filters, [subject, session], filters, **LATEST)
+    components.answer(filters.follow, "filters", _filters, inputs, filters)
 
 
 def _filters(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:

@@ -14,7 +14,6 @@ from cnn.evaluation.prediction import predict
 from cnn.models.checkpoints import Checkpoint, ModelCard
 from cnn.web import components
 from cnn.web import subject as subjects
-from cnn.web.components import LATEST
 from cnn.web.session import VisitorSession, choices, chooser
 from cnn.web.subject import Subject
 
@@ -58,7 +57,7 @@ def tab(session: gr.State, subject: gr.State) -> gr.Tab:
         checkpoint = session.checkpoint(CIFAR10.name)
         return components.feature_map_strip(checkpoint, subject.image, version)
 
-    maps.follow(follow, [subject, session], maps, **LATEST)
+    components.answer(maps.follow, "photo-maps", follow, [subject, session], maps)
     return shown
 
 
@@ -119,7 +118,8 @@ def _predict(upload: dict | None, session: VisitorSession) -> tuple[dict | None,
     milliseconds = round(1000 * (time.perf_counter() - start))
     if Path(upload["path"]).suffix.lower() in NOT_SHOWN_BY_BROWSERS:
         message["preview"] = _preview(opened)
-    return message | {"milliseconds": milliseconds}, Subject(CIFAR10.name, views)
+    message |= {"milliseconds": milliseconds, "network": session.chosen(CIFAR10.name)}
+    return message, Subject(CIFAR10.name, views)
 
 
 def _preview(photo: Image) -> str:

@@ -60,7 +60,7 @@ def tab(session: gr.State, subject: gr.State) -> None:
         return _predictions(subject, session, event)
 
     inputs = [subject, session]
-    table.follow(_predictions, inputs, table, **LATEST)
+    components.answer(table.follow, "predictions", _predictions, inputs, table)
     pressed = table.select(press, inputs, table, **components.HIDDEN_ENDPOINT)
     pressed.then(None, js=components.NETWORK_CHOSEN)
 
@@ -113,7 +113,7 @@ def _softmax(session: gr.State, subject: gr.State) -> None:
 
     inputs = [subject, session]
     version = gr.Number(0, visible=False)
-    steps.follow(follow, inputs, [temperature, steps], **LATEST)
+    components.answer(steps.follow, "softmax", follow, inputs, [temperature, steps])
     temperature.input(
         heat,
         [*inputs, temperature, version],
@@ -187,7 +187,7 @@ def _centering(session: gr.State, subject: gr.State) -> None:
             compared, checkpoint.card.classes, version
         )
 
-    steps.follow(follow, [subject, session], steps, **LATEST)
+    components.answer(steps.follow, "centering", follow, [subject, session], steps)
 
 
 def _endpoint(networks: ModelRegistry) -> None:
