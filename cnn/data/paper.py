@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from skimage.filters import threshold_otsu
+from skimage.filters import apply_hysteresis_threshold, threshold_otsu
 from skimage.measure import label, regionprops
 from skimage.morphology import convex_hull_image
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from cnn import UserError
 from cnn.data.drawings import shape_digit
 from cnn.data.marks import Mark, group, in_reading_order
+from cnn.data.rules import printed_lines
 
 WORKING_SIDE = 480  # pixels on the longer side: a pencil's line is still wider than one
 SMALL_SIDE = 64  # an image up to this size is a digit cut out, without a table or a shadow
@@ -28,7 +29,11 @@ MAX_MARKS = 30
 PEN_SHARE = 0.35  # of the shorter side: wider than any stroke, narrower than most shadows
 FAINTEST = 0.07  # of the paper's brightness: paler is grain, creases and JPEG's dirt
 DARKEST_PAPER = 0.3  # of the brightest: what is darker lies beside the paper
+RULE_SHARE = 0.25  # of the strongest contrast: printed lines may be much paler than ink
+LIGHTEST_BOARD = 190  # of 255: on anything lighter, light ink is not seen
 INK_SHARE = 0.5  # of the strongest ink's contrast: paler marks are rules and what shows through
+EVENNESS = 0.03  # of the brightness: paper departs less from a plane of light
+STROKE_SHARE = 0.35  # of the same, where it is connected with stronger ink
 EDGE_WIDTH = 7  # pixels that even soft ink's edge rises in
 EDGE_SHARE = 0.2  # of the same: paler pixels at a mark's edge are none of it
 
@@ -136,9 +141,15 @@ def _marks(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Mark]]:
     _drop_rims(contrast, faintest)
     labels, parts = np.zeros(contrast.shape, int), []
     peak = ndimage.uniform_filter(contrast, 2).max()
+    lines = printed_lines(contrast > max(faintest, RULE_SHARE * peak), sheet)
+    if lines.any():
+        beside = ndimage.binary_dilation(lines, np.ones((3, 3), bool))
+        peak = ndimage.uniform_filter(np.where(beside, 0, contrast), 2).max()
     if peak > 1.5 * faintest:
-        mask = contrast > max(faintest, INK_SHARE * peak)
-        labels = label(_drop_rules(_drop_boxes(mask)), connectivity=2)
+        mask = apply_hysteresis_threshold(
+            contrast, max(faintest, STROKE_SHARE * peak), max(faintest, INK_SHARE * peak)
+        )
+        labels = label(_without(mask, lines), connectivity=2)
         parts = _real_parts(labels, edges > 0.35 * contrast)
     marks = group([Mark(*part.bbox, (part.label,)) for part in parts])
     if len(marks) > MAX_MARKS:
@@ -149,6 +160,8 @@ def _marks(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Mark]]:
 
 def _is_light_on_dark(grey: np.ndarray) -> bool:
     """Tell chalk from pencil: the ink is the rarer of two levels, or what is no surrounding."""
+    if np.median(grey) > LIGHTEST_BOARD:
+        return False
     light = grey > threshold_otsu(grey)
     border = np.r_[light[0], light[-1], light[:, 0], light[:, -1]]
     share = (light.mean() + border.mean()) / 2
@@ -183,13 +196,34 @@ def _contrast(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     the second is the range of brightness within EDGE_WIDTH pixels.
     """
     channel = ndimage.gaussian_filter(channel, 0.7)
-    paper = ndimage.grey_closing(channel, max(3, round(PEN_SHARE * min(channel.shape))))
+    slope = _slope(channel)
+    paper = slope + ndimage.grey_closing(
+        channel - slope, max(3, round(PEN_SHARE * min(channel.shape)))
+    )
     brightest = max(np.percentile(paper[::4, ::4], 95), 8)
     level = np.maximum(paper, DARKEST_PAPER * brightest)
     lightest, darkest = (
         filter_(channel, EDGE_WIDTH) for filter_ in (ndimage.maximum_filter, ndimage.minimum_filter)
     )
     return ((paper - channel) / level).clip(0, 1), (lightest - darkest) / level
+
+
+def _slope(channel: np.ndarray) -> np.ndarray:
+    """Return how the light falls off over the paper, a plane (H, W); 0 where it is no plane.
+
+    A closing raises the darker end of a slope, which has no brighter pixels beyond it.
+    """
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in channel.shape), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y]).astype(np.float32)
+    sample, known = channel[::8, ::8].ravel(), terms[:, ::8, ::8].reshape(3, -1)
+    is_paper = np.ones(len(sample), bool)
+    for _ in range(4):
+        weights = np.linalg.lstsq(known[:, is_paper].T, sample[is_paper], rcond=None)[0]
+        off = np.abs(sample - weights @ known)
+        is_paper = off <= max(3 * np.median(off), 1)
+    if np.median(off) > EVENNESS * np.median(sample):
+        return np.zeros_like(channel)
+    return np.tensordot(weights[1:], terms[1:], 1)
 
 
 def _sheet(grey: np.ndarray) -> np.ndarray | None:
@@ -242,31 +276,12 @@ def _drop_rims(contrast: np.ndarray, faintest: float) -> None:
         view[np.arange(len(view))[:, None] < cut] = 0
 
 
-def _drop_boxes(mask: np.ndarray) -> np.ndarray:
-    labels = label(mask, connectivity=2)
-    boxes = [part.label for part in regionprops(labels) if _is_box(part)]
-    return mask & ~np.isin(labels, boxes) if boxes else mask
-
-
-def _drop_rules(mask: np.ndarray) -> np.ndarray:
-    """Remove straight lines from side to side, and keep the ink that crosses them."""
-    lines = np.zeros_like(mask)
-    for axis in (0, 1):
-        near = ndimage.maximum_filter1d(mask.view(np.uint8), 3, axis=1 - axis)
-        length = round(0.6 * mask.shape[axis])
-        straight = _opened(near, length, axis) & ~_opened(mask.view(np.uint8), 7, 1 - axis)
-        lines |= straight
+def _without(mask: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """Remove lines from a mask, and close the ink that they cut."""
+    if not lines.any():
+        return mask
     kept = mask & ~lines
-    return (
-        ndimage.binary_closing(kept, np.ones((5, 5), bool)) & mask | kept if lines.any() else mask
-    )
-
-
-def _opened(mask: np.ndarray, length: int, axis: int) -> np.ndarray:
-    """Keep of a mask what is at least `length` long along an axis."""
-    shrunk = ndimage.minimum_filter1d(mask, length, axis=axis, mode="constant")
-    origin = 0 if length % 2 else -1
-    return ndimage.maximum_filter1d(shrunk, length, axis=axis, origin=origin).astype(bool)
+    return ndimage.binary_closing(kept, np.ones((5, 5), bool)) & mask | kept
 
 
 def _real_parts(labels: np.ndarray, sharp: np.ndarray) -> list:
@@ -301,18 +316,6 @@ def _has_edges(part, sharp: np.ndarray) -> bool:
     mask = np.pad(part.image, 1)
     outline = (mask & ~ndimage.binary_erosion(mask))[1:-1, 1:-1]
     return sharp[part.slice][outline].mean() > 0.75
-
-
-def _is_box(part) -> bool:
-    """Tell a printed frame: thin ink along all four sides of its bounding box."""
-    top, left, bottom, right = part.bbox
-    height, width = bottom - top, right - left
-    if min(height, width) < 12 or part.area > 0.35 * height * width:
-        return False
-    near = max(2, round(0.05 * min(height, width)))
-    mask = part.image
-    sides = (mask[:near].any(0), mask[-near:].any(0), mask[:, :near].any(1), mask[:, -near:].any(1))
-    return min(side.mean() for side in sides) > 0.85
 
 
 def _part(ink: np.ndarray, labels: np.ndarray, mark: Mark) -> np.ndarray:
