@@ -8,7 +8,7 @@ STRAIGHT = 24  # pixels: a slanted line is a chain of straight runs at least thi
 GAP = 13  # pixels: the ink of a digit that crosses a line, and what grain leaves out of it
 THICKEST = 6  # pixels
 RULE_EXTENT = 0.6  # of the paper's side: longer than any digit on a sheet
-CORNER_EXTENT = 0.1  # of the same: a slanted rule that leaves the paper above or below
+CORNER_EXTENT = 0.05  # of the same: a slanted rule that leaves the paper above or below
 SIDE_SHARE = 0.02  # of the paper's side: a line that ends so near to it goes on beyond
 SEVERAL = 4  # long lines along one axis: more than any digit has
 FRAME_EXTENT = 0.8  # of the frame's shorter side: a line between two boxes
@@ -23,16 +23,16 @@ def printed_lines(mask: np.ndarray, sheet: np.ndarray | None = None) -> np.ndarr
     True on the paper, where a table lies around it. Returns the lines as such a mask, without
     the ink that crosses them.
     """
-    lines = np.zeros_like(mask)
-    frames = label(ndimage.binary_closing(mask, np.ones((3, 3), bool)), connectivity=2)
+    paper = np.ones_like(mask) if sheet is None else sheet
+    rules = [_rules(mask, axis, np.flatnonzero(paper.any(1 - axis))[[0, -1]]) for axis in (0, 1)]
+    lines = _joined(mask, rules)
+    left = mask & ~lines
+    frames = label(ndimage.binary_closing(left, np.ones((5, 5), bool)), connectivity=2)
     for number, place in enumerate(ndimage.find_objects(frames), start=1):
-        component = mask[place] & (frames[place] == number)
+        component = left[place] & (frames[place] == number)
         if min(component.shape) >= MIN_FRAME and _is_frame(component):
             lines[place] |= _frame_lines(component)
-    left = mask & ~lines
-    paper = np.ones_like(mask) if sheet is None else sheet
-    rules = [_rules(left, axis, np.flatnonzero(paper.any(1 - axis))[[0, -1]]) for axis in (0, 1)]
-    return lines | _joined(left, rules)
+    return lines
 
 
 def _frame_lines(component: np.ndarray) -> np.ndarray:
