@@ -14,8 +14,8 @@ that package to the right of it:
     interpret       top_activations  attribution  trace  examples  arithmetic  layers
     evaluation      report  prediction  metrics  inference  percentages
     models      descriptions custom html web onnx checkpoints card architectures airbench layers
-    data       custom ood outliers pen_strokes augmentation photos paper rules marks drawings datasets
-               unipen synthetic_symbols synthetic strokes downloads
+    data       custom ood outliers pen_strokes augmentation photos paper rules marks drawings
+               datasets unipen synthetic_symbols synthetic strokes downloads
     files
     hardware
     settings

@@ -141,7 +141,7 @@ def _marks(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Mark]]:
     _drop_rims(contrast, faintest)
     labels, parts = np.zeros(contrast.shape, int), []
     peak = ndimage.uniform_filter(contrast, 2).max()
-    lines = printed_lines(contrast > max(faintest, RULE_SHARE * peak), sheet)
+    lines = printed_lines(contrast, max(faintest, RULE_SHARE * peak), sheet)
     if lines.any():
         beside = ndimage.binary_dilation(lines, np.ones((3, 3), bool))
         peak = ndimage.uniform_filter(np.where(beside, 0, contrast), 2).max()

@@ -64,6 +64,54 @@ def test_rules_and_a_printed_box_are_no_ink():
     assert is_at(box)
 
 
+@pytest.mark.parametrize("tilt", [-3, 0, 1.5])
+@pytest.mark.parametrize("is_squared", [False, True])
+def test_slanted_rules_and_squares_are_no_ink(tilt, is_squared):
+    lines = Image.new("RGB", (900, 800), PAPER)
+    draw = ImageDraw.Draw(lines)
+    for place in range(10, 900, 44):
+        draw.line([(0, place), (900, place)], fill=(165, 175, 200), width=2)
+        if is_squared:
+            draw.line([(place, 0), (place, 800)], fill=(165, 175, 200), width=2)
+    lines = lines.rotate(tilt, Image.Resampling.BICUBIC).crop((150, 150, 750, 650))
+    assert boxes(lines) == []
+    (box,) = boxes(write(lines))
+    assert is_at(box)
+
+
+@pytest.mark.parametrize("gap", [0, 30])
+@pytest.mark.parametrize("outline", [(60, 60, 60), (170, 150, 150)])
+def test_a_row_of_printed_boxes_gives_the_digits_in_them(gap, outline):
+    image = sheet(800)
+    for number in range(5):
+        left = 40 + number * (120 + gap)
+        ImageDraw.Draw(image).rectangle([left, 150, left + 120, 270], outline=outline, width=3)
+        write(image, left + 25, 165, 0.9, width=9)
+    found = boxes(image.rotate(1.5, Image.Resampling.BICUBIC, fillcolor=PAPER))
+    assert len(found) == 5
+    assert all(70 < bottom - top < 100 for _, top, _, bottom in found)
+
+
+def test_a_fold_is_no_ink_and_a_thin_one_that_fills_its_image_is_no_fold():
+    image = sheet()
+    ImageDraw.Draw(image).line([(300, 0), (302, 500)], fill=(185, 184, 180), width=5)
+    assert boxes(image) == []
+    assert len(boxes(write(image))) == 1
+    one = sheet(120, 500)
+    ImageDraw.Draw(one).line([(62, 25), (58, 470)], fill=INK, width=5)
+    ((left, top, right, bottom),) = boxes(one)
+    assert top < 40 and bottom > 455
+
+
+@pytest.mark.parametrize("grain", [2, 9, 14])
+@pytest.mark.parametrize("slope", [0, 60])
+def test_an_empty_sheet_stays_empty_under_grain_and_slanted_light(grain, slope):
+    light = 200 + slope * np.linspace(-0.5, 0.5, 600)[None, :, None]
+    noise = np.random.default_rng(0).normal(0, grain, (500, 600, 1))
+    pixels = np.repeat((light + noise).clip(0, 255), 3, axis=2).astype(np.uint8)
+    assert boxes(Image.fromarray(pixels)) == []
+
+
 def test_a_zero_that_fills_its_image_is_no_table_around_a_sheet():
     image = sheet(400, 300)
     ImageDraw.Draw(image).rounded_rectangle((20, 16, 380, 284), 120, outline=INK, width=30)
