@@ -90,6 +90,7 @@ def serve(folder: Path = BUNDLED, **options) -> gr.Blocks:
         blocks, gradio_internals.Housekeeping(host, blocks, presence).run
     )
     train.prepare()
+    gradio_internals.limit_heads()
     blocks.launch(**LAUNCH, app_kwargs=app_kwargs, **options)
     return blocks
 

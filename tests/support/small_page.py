@@ -57,6 +57,7 @@ def small_page(hosts: set[str] | None = None) -> Iterator[tuple[gr.Blocks, Prese
             page, gradio_internals.Housekeeping(host, page, presence).run
         )
 
+    gradio_internals.limit_heads()
     stack = [guard, Middleware(PageCache, routes.PAGES)]
     logging.getLogger("cnn").setLevel(logging.INFO)
     page.launch(

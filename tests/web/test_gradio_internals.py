@@ -1,9 +1,14 @@
 """What is used of Gradio without its documenting it: each fails when a new version changes it."""
 
+import contextlib
+import select
+import socket
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import gradio as gr
+import gradio.queueing
+import gradio.routes
 import httpx
 import pytest
 from gradio.state_holder import SessionState
@@ -13,17 +18,21 @@ from cnn.web.server import gradio_internals
 from cnn.web.server.gradio_internals import (
     AWAY_TTL,
     LISTENER_SECONDS,
+    MAX_HEAD,
     MAX_SESSIONS,
     MAX_SESSIONS_PER_ADDRESS,
     NO_BROWSER_TTL,
     UNREAD_SECONDS,
+    UPLOAD_TTL,
     Sessions,
     UnreadAnswers,
+    UploadProgress,
     count_events,
 )
-from cnn.web.server.middleware import MAX_EVENTS
+from cnn.web.server.middleware import MAX_EVENTS, MAX_EVENTS_PER_ADDRESS
 from cnn.web.server.presence import Presence
 
+PAGE_QUEUE = 300  # events that the page lets wait
 NOW = datetime(2026, 1, 1)
 
 
@@ -193,9 +202,9 @@ def _join(page, session: str) -> httpx.Response:
     return httpx.post(f"{page.local_url}gradio_api/queue/join", json=body)
 
 
-def _wait_for_answers(page, session: str) -> None:
+def _wait_for_answers(page, session: str, count: int = 1) -> None:
     messages = page._queue.pending_messages_per_session[session]
-    while not any(getattr(m, "msg", "") == "process_completed" for m in list(messages._queue)):
+    while sum(getattr(m, "msg", "") == "process_completed" for m in list(messages._queue)) < count:
         httpx.get(f"{page.local_url}healthz")
 
 
@@ -223,6 +232,104 @@ def test_answers_that_nobody_reads_are_dropped_after_a_minute(served):
     _run(unread.drop(now=UNREAD_SECONDS + 1))
     assert "forgetful" not in page._queue.pending_messages_per_session
     assert count_events(page, "forgetful") == 0
+
+
+def test_of_too_many_unread_answers_those_that_wait_longest_are_dropped(served, monkeypatch):
+    page, _ = served
+    monkeypatch.setattr(gradio_internals, "MAX_UNREAD", 3)
+    unread = UnreadAnswers(page)
+    for moment, session in enumerate(("first", "second", "third")):
+        for _ in range(2):
+            assert _join(page, session).status_code == 200
+        _wait_for_answers(page, session, count=2)
+        _run(unread.drop(now=moment))
+    kept = [session for session in ("first", "second", "third") if count_events(page, session)]
+    assert kept == ["third"]
+
+
+def test_a_session_that_an_event_names_twice_is_the_last_as_gradio_reads_it(served):
+    page, _ = served
+    number = next(number for number, fn in page.fns.items() if fn.api_name == "echo")
+    names = '"session_hash": "decoy{}", "session\\u005fhash": "eager"'
+    statuses = []
+    for count in range(MAX_EVENTS + 3):
+        body = f'{{"data": [null, "x"], "fn_index": {number}, {names.format(count)}}}'
+        join = f"{page.local_url}gradio_api/queue/join"
+        headers = {"Content-Type": "application/json"}
+        statuses.append(httpx.post(join, content=body, headers=headers).status_code)
+    assert statuses == [200] * MAX_EVENTS + [429] * 3
+
+
+def test_the_events_of_an_address_are_counted_until_they_end(served):
+    page, _ = served
+    fn = next(fn for fn in page.fns.values() if fn.api_name == "echo")
+    for number, host in enumerate(("192.0.2.1", "192.0.2.1", "2001:db8::1")):
+        request = SimpleNamespace(client=SimpleNamespace(host=host))
+        event = gradio.queueing.Event(f"waits {number}", fn, request, None)
+        page._queue.event_ids_to_events[event._id] = event
+    assert gradio_internals.count_events_from(page, "192.0.2.1") == 2
+    assert gradio_internals.count_events_from(page, "2001:db8::/64") == 1
+    page._queue.event_ids_to_events.clear()
+    _join(page, "ends")
+    _wait_for_answers(page, "ends")
+    while gradio_internals.count_events_from(page, "127.0.0.1"):
+        httpx.get(f"{page.local_url}healthz")
+
+
+def test_an_address_cannot_fill_the_queue_with_sessions_it_makes_up(served, monkeypatch):
+    page, _ = served
+    monkeypatch.setattr(gradio_internals, "count_events_from", lambda *_: MAX_EVENTS_PER_ADDRESS)
+    refused = _join(page, "made-up")
+    assert refused.status_code == 503
+    assert refused.json()["detail"].endswith(".")
+    monkeypatch.setattr(
+        gradio_internals, "count_events_from", lambda *_: MAX_EVENTS_PER_ADDRESS - 1
+    )
+    assert _join(page, "made-up").status_code == 200
+    assert 2 * MAX_EVENTS_PER_ADDRESS <= PAGE_QUEUE
+
+
+def test_the_progress_of_an_upload_is_forgotten_after_it(served):
+    page, _ = served
+    url, photo = f"{page.local_url}gradio_api/upload", {"files": ("a.png", b"x")}
+    assert httpx.post(url, params={"upload_id": "mine"}, files=photo).status_code == 200
+    uploads, progress = gradio.routes.file_upload_statuses, UploadProgress()
+    progress.drop(now=0)
+    progress.drop(now=UPLOAD_TTL)
+    assert "mine" in uploads._statuses and "mine" in uploads._signals
+    progress.drop(now=UPLOAD_TTL + 1)
+    assert "mine" not in uploads._statuses and "mine" not in uploads._signals
+    progress.drop(now=UPLOAD_TTL + 2)
+    assert "mine" not in progress._known
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
+        b"GET /",
+        b"POST /predictions/drawing HTTP/1.1\r\nHost: localhost\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+    ],
+    ids=["a header", "a path", "a trailer"],
+)
+def test_a_head_that_never_ends_is_refused(served, head):
+    page, _ = served
+    sent = 0
+    with socket.create_connection(("127.0.0.1", page.server_port), timeout=30) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(head)
+            while sent < 100 * MAX_HEAD and not select.select([connection], [], [], 0)[0]:
+                connection.sendall(b"x" * 1_000)
+                sent += 1_000
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    assert sent < 100 * MAX_HEAD
+
+
+def test_a_long_body_is_no_head(served):
+    page, _ = served
+    photo = {"files": ("a.png", bytes(20 * MAX_HEAD))}
+    assert httpx.post(f"{page.local_url}gradio_api/upload", files=photo).status_code == 200
 
 
 def test_an_answer_that_is_read_is_kept_until_then(served):

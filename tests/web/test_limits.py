@@ -18,6 +18,14 @@ def test_a_burst_beyond_the_rate_is_refused_for_one_key_alone():
     assert [limiter.allows("a", now=1) for _ in range(12)] == [True] * 10 + [False] * 2
 
 
+def test_a_request_that_costs_more_takes_more_of_the_rate():
+    limiter = RateLimiter(10)
+    assert limiter.allows("a", cost=15, now=0)
+    assert not limiter.allows("a", cost=6, now=0)
+    assert limiter.allows("a", cost=5, now=0)
+    assert not limiter.allows("a", cost=1, now=0)
+
+
 def test_requests_at_the_rate_are_never_refused():
     limiter = RateLimiter(10)
     assert all(limiter.allows("a", now=number / 10) for number in range(1000))

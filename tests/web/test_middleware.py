@@ -11,14 +11,21 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
-from support import asynchronous
+from support import asynchronous, small_page
 from support.server import running_app
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import cnn
 from cnn.models import checkpoints
 from cnn.web.server import cleanup, logs, middleware, routes
-from cnn.web.server.middleware import MEGABYTE, TRUSTED_PROXIES, RequestGuard
+from cnn.web.server.middleware import (
+    BYTES_PER_REQUEST,
+    EVENTS_PER_ADDRESS,
+    MEGABYTE,
+    SESSIONS_PER_ADDRESS,
+    TRUSTED_PROXIES,
+    RequestGuard,
+)
 
 ROOT = Path(__file__).parents[2]
 SECRET = "cnn/__init__.py"
@@ -173,6 +180,42 @@ def test_pages_have_a_rate_of_their_own(monkeypatch):
     assert client.get("/static/x.css").status_code == 200
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """Ask the middleware in front of a small page's functions, which takes one request a second
+    of a session; gives the status."""
+    monkeypatch.setenv("CNN_RATE_LIMIT", "1")
+    client = TestClient(RequestGuard(PlainTextResponse("done"), small_page.build()))
+    echo = {"data": [None, "x"], "fn_index": 0}
+    return lambda path=JOIN, **body: client.post(path, json=echo | body).status_code
+
+
+def test_a_session_has_its_rate_whatever_else_a_body_names(asked):
+    statuses = [asked(event_data={"session_hash": f"a{n}"}, session_hash="b") for n in range(4)]
+    assert statuses == [200, 200, 429, 429]
+    assert asked(session_hash="c") == 200
+
+
+@pytest.mark.parametrize("path", [JOIN, routes.DRAWING])
+@pytest.mark.parametrize("name", [None, 7, "x" * 100])
+def test_who_names_no_session_has_the_rate_of_one(asked, path, name):
+    name = None if path == JOIN else name
+    statuses = [asked(path, token=name, session_hash=None) for _ in range(4)]
+    assert statuses == [200, 200, 429, 429]
+
+
+def test_sessions_of_one_address_share_a_rate_of_events(asked):
+    statuses = [asked(session_hash=f"a{number}") for number in range(3 * EVENTS_PER_ADDRESS)]
+    assert statuses == [200] * 2 * EVENTS_PER_ADDRESS + [429] * EVENTS_PER_ADDRESS
+    assert asked(routes.DRAWING, token="a") == 200
+
+
+def test_a_large_body_counts_as_many_requests(asked):
+    body = "x" * (BYTES_PER_REQUEST * SESSIONS_PER_ADDRESS)
+    statuses = [asked(routes.DRAWING, token=f"a{n}", strokes=body) for n in range(3)]
+    assert statuses == [200, 429, 429]
+
+
 class Script:
     """Plays one request whose body comes in parts, each after the client's `wait`."""
 
@@ -188,7 +231,8 @@ class Script:
         self.sent.append(message)
 
     async def ask(self, app) -> int:
-        headers = [(b"host", b"localhost")]
+        form = (b"content-type", b"multipart/form-data; boundary=edge")
+        headers = [(b"host", b"localhost"), form]
         scope = {"type": "http", "method": "POST", "path": self.path, "headers": headers}
         await app(scope | {"client": ("192.0.2.1", 1)}, self.receive, self.send)
         return self.sent[0]["status"]

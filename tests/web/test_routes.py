@@ -1,5 +1,6 @@
 """What the server answers: the routes that the page uses, uploads, and well-formed requests."""
 
+import asyncio
 import http.server
 import os
 import threading
@@ -8,9 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 import safehttpx
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from support import asynchronous
 from support.small_page import small_page
 
-from cnn.web.server import routes
+from cnn.web.server import middleware, routes
+from cnn.web.server.page_cache import MISSES_PER_SECOND, PageCache
 
 PUBLIC = "public.example"
 
@@ -157,6 +162,58 @@ def test_a_malformed_upload_gets_a_status(client, kind):
     assert answer.status_code in (400, 422)
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="files"'),
+        ("multipart/form-data; boundary=x", b"nothing"),
+        (f"multipart/form-data; boundary={'x' * 300}", b"x"),
+        ("multipart/form-data; boundary=", b"x"),
+    ],
+)
+def test_an_upload_of_no_file_gets_a_sentence_and_no_traceback(client, content_type, body, capsys):
+    body += b"\r\n\r\nx\r\n--x--\r\n"
+    headers = {"Content-Type": content_type}
+    answer = client.post("/gradio_api/upload", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000], ids=lambda size: f"{size} bytes at a time")
+def test_an_upload_has_at_most_ten_files(client, size):
+    def send(count: int) -> httpx.Response:
+        part = '--edge\r\nContent-Disposition: form-data; name="files"; filename="{}"\r\n\r\nx\r\n'
+        body = "".join(map(part.format, range(count))).encode() + b"--edge--\r\n"
+        pieces = (body[at : at + size] for at in range(0, len(body), size))
+        headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+        return client.post("/gradio_api/upload", content=pieces, headers=headers)
+
+    assert len(send(middleware.MAX_PARTS).json()) == middleware.MAX_PARTS
+    assert send(middleware.MAX_PARTS + 1).status_code == 413
+
+
+@pytest.mark.parametrize("span", ["bytes=0-1,2-3", "bytes=a-b-c", "bytes=0-1"])
+def test_a_file_is_sent_whole_whatever_range_is_asked_for(client, span):
+    (path,) = client.post("/gradio_api/upload", files={"files": ("b.png", b"image")}).json()
+    answer = client.get(f"/gradio_api/file={path}", headers={"Range": span})
+    assert (answer.status_code, answer.content) == (200, b"image")
+
+
+@pytest.mark.parametrize("folder", ["assets", "static", "svelte"])
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_name_longer_than_any_file_has_is_not_there(client, folder, letter):
+    assert client.get(f"/{folder}/{letter * 200}{letter * 56}").status_code == 404
+
+
+def test_an_upload_is_followed_by_a_short_name_alone(client):
+    for name in ("x" * 65, "a b", "é"):
+        query = {"upload_id": ["short", name]}  # the last one counts
+        assert client.get("/gradio_api/upload_progress", params=query).status_code == 400
+        answer = client.post("/gradio_api/upload", params=query, files={"files": ("a.png", b"x")})
+        assert answer.status_code == 400
+    assert client.get("/gradio_api/upload_progress").status_code == 400
+
+
 @pytest.mark.parametrize("query", ["", "?session_hash=", "?session_hash=a%0Ab", "?session_hash=é"])
 def test_events_of_no_session_are_refused(client, query):
     assert client.get(f"/gradio_api/queue/data{query}").status_code == 400
@@ -189,6 +246,56 @@ def test_the_page_is_built_once(client, page, monkeypatch):
     monkeypatch.setattr(type(page), "config", property(lambda _: 1 / 0), raising=False)
     assert client.get("/config?deep_link=abc").content == first.content
     assert client.get("/config").headers.keys() == first.headers.keys()
+
+
+class Builder:
+    """Stands in for Gradio: counts how often the page is built."""
+
+    def __init__(self):
+        self.count, self.release = 0, asyncio.Event()
+
+    async def __call__(self, scope, receive, send):
+        self.count += 1
+        await self.release.wait()
+        await PlainTextResponse(Headers(scope=scope)["accept-encoding"])(scope, receive, send)
+
+
+async def _get_pages(builder: Builder, headers: list[dict[str, str]]) -> list[str]:
+    """Get the page with each of these headers at the same time; gives the answers' bodies."""
+    cache = PageCache(builder, routes.PAGES)
+
+    async def get(named: dict[str, str]) -> str:
+        raw = [(name.encode(), value.encode()) for name, value in named.items()]
+        scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": raw}
+        sent = []
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        await cache(scope | {"client": ("192.0.2.1", 1)}, None, send)
+        return sent[0]["status"], sent[1]["body"].decode()
+
+    tasks = [asyncio.create_task(get(named)) for named in headers]
+    await asyncio.sleep(0)
+    builder.release.set()
+    return await asyncio.gather(*tasks)
+
+
+def test_the_page_is_built_once_for_each_encoding_that_gradio_knows():
+    builder = Builder()
+    accepted = [f"gzip;q=0.{number}, br" for number in range(50)] + ["gzip", "", "x" * 500]
+    answers = asynchronous.run(_get_pages(builder, [{"accept-encoding": a} for a in accepted]))
+    assert builder.count == 3
+    expected = ["br"] * 50 + ["gzip", "identity", "identity"]
+    assert answers == [(200, encoding) for encoding in expected]
+
+
+def test_an_address_has_the_page_built_anew_only_so_often():
+    builder = Builder()
+    hosts = [{"host": f"{number}.example"} for number in range(100)]
+    statuses = [status for status, _ in asynchronous.run(_get_pages(builder, hosts))]
+    assert builder.count == statuses.count(200) <= 2 * MISSES_PER_SECOND + 1
+    assert statuses.count(429) == 100 - builder.count
 
 
 def test_the_page_names_the_address_under_which_it_is_visited(client):

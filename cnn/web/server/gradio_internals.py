@@ -12,11 +12,14 @@ from datetime import datetime
 from types import SimpleNamespace
 
 import gradio as gr
+import gradio.routes
+import uvicorn.protocols.http.auto
 from fastapi import FastAPI
 from gradio import Blocks
 from gradio.state_holder import SessionState, StateHolder
 
 from cnn import settings
+from cnn.web.server.limits import address_key
 from cnn.web.server.presence import Presence
 
 MAX_SESSIONS = 1_000
@@ -27,8 +30,10 @@ AWAY_TTL = 15 * 60  # after the page was closed
 SESSION_TTL = 24 * 60 * 60
 LISTENER_SECONDS = 10.0  # until a training job that nobody watches ends
 UNREAD_SECONDS = 60.0  # until an answer that nobody reads is dropped
-MAX_UNREAD = 200  # sessions with unread answers
+MAX_UNREAD = 200  # answers of all sessions that nobody has begun to read
 HEAD_SECONDS = 15.0  # for a request's headers to arrive
+MAX_HEAD = 64_000  # bytes of them
+UPLOAD_TTL = 2 * 60  # seconds, longer than an upload may take
 
 
 def session_state(create: Callable[[], object]) -> gr.State:
@@ -49,6 +54,16 @@ def count_events(page: Blocks, session: str) -> int:
     Gain: one session cannot fill the queue (300) or the memory (1.3 MB per answer). Without: 0.
     """
     return len(page._queue.pending_event_ids_session.get(session, ())) if _enabled() else 0
+
+
+def count_events_from(page: Blocks, address: str) -> int:
+    """Return how many events of an address wait or run.
+
+    Gain: one address cannot fill the queue (300) with events of sessions it makes up. Without: 0.
+    """
+    events = list(page._queue.event_ids_to_events.values()) if _enabled() else ()
+    clients = (event.request.client for event in events if event.request)
+    return sum(client is not None and address_key(client.host) == address for client in clients)
 
 
 def has_events(page: Blocks, session: str) -> bool:
@@ -168,8 +183,8 @@ class Sessions(StateHolder):
 class UnreadAnswers:
     """Drops answers that nobody has begun to read within `UNREAD_SECONDS`.
 
-    Gain: 250 calls whose answers nobody fetches otherwise keep 320 MB until 2,000 sessions are
-    exceeded.
+    Where more than `MAX_UNREAD` wait, those of the sessions that wait longest go too. Gain: 250
+    calls whose answers nobody fetches otherwise keep 320 MB until 2,000 sessions are exceeded.
     """
 
     def __init__(self, page: Blocks):
@@ -192,13 +207,40 @@ class UnreadAnswers:
                 since = self._seen[session][1]
             seen[session] = (oldest, since)
         by_age = sorted(seen, key=lambda session: seen[session][1])
-        due = [session for session in by_age if now - seen[session][1] > UNREAD_SECONDS]
-        for session in dict.fromkeys([*due, *by_age[: max(0, len(by_age) - MAX_UNREAD)]]):
+        unread = sum(map(self._answers, seen))
+        for session in by_age:
+            if now - seen[session][1] <= UNREAD_SECONDS and unread <= MAX_UNREAD:
+                break
+            unread -= self._answers(session)
             await self._queue.clean_events(session_hash=session)
             pending.pop(session, None)
             self._queue.pending_event_ids_session.pop(session, None)
             seen.pop(session, None)
         self._seen = seen
+
+    def _answers(self, session: str) -> int:
+        messages = self._queue.pending_messages_per_session[session]._queue
+        return sum(hasattr(message, "output") for message in messages)
+
+
+class UploadProgress:
+    """Forgets how far an upload was, `UPLOAD_TTL` seconds after it was first asked for.
+
+    Gain: Gradio keeps each name that an upload or a question about one had, for ever.
+    """
+
+    def __init__(self):
+        self._known: dict[str, float] = {}  # since when
+
+    def drop(self, now: float) -> None:
+        """Forget what is due at `now`, in seconds of `time.monotonic`."""
+        uploads = gradio.routes.file_upload_statuses
+        names = {*uploads._signals, *uploads._statuses}
+        self._known = {name: self._known.get(name, now) for name in names}
+        for name, since in self._known.items():
+            if now - since > UPLOAD_TTL:
+                uploads._signals.pop(name, None)
+                uploads.stop_tracking(name)
 
 
 class SlowConnections:
@@ -227,6 +269,38 @@ class SlowConnections:
         self._waiting = waiting
 
 
+def limit_heads() -> None:
+    """Refuse requests whose head, or what follows their body, exceeds `MAX_HEAD` bytes.
+
+    Gain: where httptools is installed uvicorn joins a head that never ends piece by piece. Four
+    connections stopped everybody for six seconds at a time and took 280 MB. h11 has such a limit.
+    """
+    base = uvicorn.protocols.http.auto.AutoHTTPProtocol
+    if not _enabled() or not hasattr(base, "on_headers_complete"):
+        return
+
+    class Protocol(base):
+        _advanced, _size = False, 0
+
+        def data_received(self, data: bytes) -> None:
+            self._advanced = False
+            super().data_received(data)
+            self._size = 0 if self._advanced else self._size + len(data)
+            if self._size > MAX_HEAD and not self.transport.is_closing():
+                self.send_400_response("The head of this request is too large.")
+
+        def on_headers_complete(self) -> None:
+            self._advanced = True
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self._advanced = True
+            super().on_body(body)
+
+    if not hasattr(base, "_advanced"):
+        uvicorn.protocols.http.auto.AutoHTTPProtocol = Protocol
+
+
 class Housekeeping:
     """All that is to be done every few seconds inside Gradio, for a page that is served."""
 
@@ -234,6 +308,7 @@ class Housekeeping:
         self._page = page
         self._sessions = Sessions.install(host, page, presence) if _enabled() else None
         self._unread, self._slow = UnreadAnswers(page), SlowConnections()
+        self._uploads = UploadProgress()
 
     async def run(self) -> None:
         """Expire sessions, answers and connections."""
@@ -241,3 +316,4 @@ class Housekeeping:
             self._sessions.expire(datetime.now())
             await self._unread.drop(time.monotonic())
             self._slow.close(self._page, time.monotonic())
+            self._uploads.drop(time.monotonic())

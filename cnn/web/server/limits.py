@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import functools
 import ipaddress
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ MAX_RECEIVING_PER_ADDRESS = 60  # bodies that are not complete yet
 SLOW_AFTER = 3.0  # seconds until an incomplete body may be dropped in favor of another request
 
 
+@functools.lru_cache(MAX_KEYS)
 def address_key(host: str) -> str:
     """Return what counts as one address: an IPv4 address, or the /64 network of an IPv6 one."""
     try:
@@ -31,13 +33,16 @@ class RateLimiter:
         self.rate = rate
         self._used: collections.OrderedDict[str, tuple[float, float]] = collections.OrderedDict()
 
-    def allows(self, key: str, now: float | None = None) -> bool:
-        """Count a request and return whether it is within the rate; `now` is in seconds."""
+    def allows(self, key: str, cost: float = 1.0, now: float | None = None) -> bool:
+        """Count a request and return whether it is within the rate; `now` is in seconds.
+
+        One that costs more than another counts as `cost` requests.
+        """
         now = time.monotonic() if now is None else now
         used, since = self._used.pop(key, (0.0, now))
         used = max(0.0, used - (now - since) * self.rate)
-        allowed = used + 1 <= 2 * self.rate
-        self._used[key] = (used + allowed, now)
+        allowed = used + cost <= 2 * self.rate
+        self._used[key] = (used + cost * allowed, now)
         if len(self._used) > MAX_KEYS:
             self._used.popitem(last=False)
         return allowed

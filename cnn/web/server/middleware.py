@@ -5,11 +5,11 @@ import logging
 import time
 from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from gradio import Blocks
 from gradio.utils import get_upload_folder
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -29,9 +29,13 @@ MAX_UPLOAD = 11 * MEGABYTE
 BODY_SECONDS = 15.0  # for a body to arrive
 UPLOAD_SECONDS = 90.0
 SESSIONS_PER_ADDRESS = 20  # a class of thirty, each drawing at 30 questions a second
+EVENTS_PER_ADDRESS = 4  # sessions' rates; each of Gradio's events takes as long as five drawings
 PAGES_PER_SECOND = 50  # of one address, / and /config
 UPLOADS_PER_SECOND = 15  # of one address, and 30 at once: a class shows its photographs
 MAX_EVENTS = 20  # of one session, begun and not yet read
+MAX_EVENTS_PER_ADDRESS = 150  # of one address, not yet ended: half of the queue
+MAX_PARTS = 10  # files and fields of one upload
+BYTES_PER_REQUEST = 4_000  # of a body that count as another request: a megabyte is read for 60 ms
 STREAMS_PER_SESSION = 10
 STREAMS_PER_ADDRESS = 400
 RETRY = {"Retry-After": "1"}
@@ -111,6 +115,7 @@ class RequestGuard:
         rate = settings.rate_limit()
         self._session_rate = RateLimiter(rate)
         self._address_rate = RateLimiter(SESSIONS_PER_ADDRESS * rate)
+        self._event_rate = RateLimiter(EVENTS_PER_ADDRESS * rate)
         self._page_rate = RateLimiter(PAGES_PER_SECOND)
         self._upload_rate = RateLimiter(UPLOADS_PER_SECOND)
 
@@ -173,6 +178,8 @@ class RequestGuard:
         try:
             if session:
                 self.presence.opened(session, address)
+            if scope["path"].startswith(routes.FILE):  # Gradio cannot read every range
+                scope = scope | {"headers": [h for h in scope["headers"] if h[0] != b"range"]}
             await self.app(scope, receive, answer)
         finally:
             self._streams.release(address)
@@ -191,11 +198,11 @@ class RequestGuard:
             and not gradio_internals.is_event(self.blocks, last)
         ):
             raise _error(404, "There is no such event, or its answer has been read.")
+        if path == f"{routes.API}/upload_progress":
+            _name(scope, "upload_id")
         if path != f"{routes.API}/queue/data":
             return None
-        (session, *_) = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])
-        if not routes.SESSION.fullmatch(session):
-            raise _error(400, "session_hash must be 1 to 64 letters, digits, - or _.")
+        session = _name(scope, "session_hash")
         if self.blocks and not gradio_internals.has_events(self.blocks, session):
             raise _error(404, "This session has no answers to wait for.")
         return session
@@ -218,12 +225,13 @@ class RequestGuard:
         deadline = asyncio.get_running_loop().call_later(seconds, request.drop)
         try:
             receive = _limit_body(receive, limit, request)
-            if not is_upload:
-                body = await _read(receive)
-                if self.blocks:  # else there is nothing behind that reads it
-                    self._check(body, scope["path"], address)
-                receive = _replay(body, receive)
-            await self.app(scope, receive, answer)
+            if is_upload:
+                await self._upload(scope, headers, receive, answer)
+                return
+            body = await _read(receive)
+            if self.blocks:  # else there is nothing behind that reads it
+                self._check(body, scope["path"], address)
+            await self.app(scope, _replay(body, receive), answer)
         except asyncio.CancelledError:
             if not request.dropped:
                 raise
@@ -234,24 +242,39 @@ class RequestGuard:
             self._requests.release(request)
 
     def _check(self, body: bytes, path: str, address: str) -> None:
-        """Refuse a body that Gradio cannot read, and a session that asks for too much."""
-        if path == routes.DRAWING:  # whose endpoint reads it, and which belongs to a token
-            token = routes.token_of(body)
-            if token and not self._session_rate.allows(token):
-                raise _too_fast()
+        """Refuse a body that cannot be read, and who asks for too much."""
+        if not self._address_rate.allows(address, len(body) // BYTES_PER_REQUEST):
+            raise _too_fast()
+        message = routes.parse_object(body)
+        if message is None:
+            raise _error(400, "The body is not a JSON object.")
+        session = routes.session_of(message, path)
+        if not self._session_rate.allows(session or address):
+            raise _too_fast()
+        if path == routes.DRAWING:  # whose endpoint checks the rest
             return
-        error = routes.describe_error(body, path, self.blocks)
+        error = routes.describe_error(message, body, path, self.blocks)
         if error:
             raise _error(400, error)
-        session = routes.session_of(body)
-        if session is None:
-            return
-        if not self._session_rate.allows(session):
+        if not self._event_rate.allows(address):
             raise _too_fast()
-        self.presence.see(session, address)
-        adds_event = path.startswith((f"{routes.API}/queue/join", f"{routes.API}/call/"))
-        if adds_event and gradio_internals.count_events(self.blocks, session) >= MAX_EVENTS:
+        if session:
+            self.presence.see(session, address)
+        if not path.startswith((f"{routes.API}/queue/join", f"{routes.API}/call/")):
+            return
+        if session and gradio_internals.count_events(self.blocks, session) >= MAX_EVENTS:
             raise _error(429, "Too many answers wait to be read. Read them first.", RETRY)
+        if gradio_internals.count_events_from(self.blocks, address) >= MAX_EVENTS_PER_ADDRESS:
+            raise _error(503, "Too many requests from there wait. Try again in a moment.", RETRY)
+
+    async def _upload(self, scope: Scope, headers: Headers, receive: Receive, answer: Send) -> None:
+        """Pass an upload on; Gradio raises for what is no form of files."""
+        _name(scope, "upload_id", default="none")
+        try:
+            mark = routes.parts_mark(headers.get("content-type", ""))
+            await self.app(scope, _limit_parts(receive, mark), answer)
+        except (TypeError, ValueError):
+            raise _error(400, "That is no form with files.", {"Connection": "close"}) from None
 
 
 def _error(status: int, sentence: str, headers: dict | None = None) -> Refusal:
@@ -287,6 +310,30 @@ def _limit_body(receive: Receive, limit: int, request: OpenRequest) -> Receive:
         return message
 
     return limited
+
+
+def _limit_parts(receive: Receive, mark: bytes) -> Receive:
+    """Wrap `receive` to end where a form has too many parts, before each of which `mark` stands."""
+    count, end = 0, b""
+
+    async def limited() -> Message:
+        nonlocal count, end
+        message = await receive()
+        data = end + message.get("body", b"")
+        count, end = count + data.count(mark), data[1 - len(mark) :]
+        if count > MAX_PARTS + 1:  # one stands at the end
+            raise _error(413, f"Send at most {MAX_PARTS} files at once.", {"Connection": "close"})
+        return message
+
+    return limited
+
+
+def _name(scope: Scope, key: str, default: str = "") -> str:
+    """Return the name of a session or an upload in the query; refuse what is too long for one."""
+    name = QueryParams(scope.get("query_string", b"")).get(key) or default
+    if not routes.SESSION.fullmatch(name):
+        raise _error(400, f"{key} must be 1 to 64 letters, digits, - or _.")
+    return name
 
 
 async def _read(receive: Receive) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gradio import Blocks
 from gradio.utils import get_upload_folder
+from python_multipart.multipart import parse_options_header
 
 API = "/gradio_api"
 FILE = f"{API}/file="
@@ -29,6 +30,8 @@ _POST = re.compile(
     rf"|{DRAWING}"
 )
 _LARGEST_NUMBER = 10**9
+MAX_NAME = 255  # bytes between two slashes of a path: no file has a longer name
+MAX_BOUNDARY = 200  # bytes; browsers use about 40
 
 
 def is_served(method: str, path: str) -> bool:
@@ -37,6 +40,8 @@ def is_served(method: str, path: str) -> bool:
     Without this Gradio fetches `file=https://...` from there and serves it as its own.
     """
     if method not in ("GET", "HEAD", "POST"):
+        return False
+    if any(len(name.encode(errors="replace")) > MAX_NAME for name in path.split("/")):
         return False
     if method == "POST":
         return bool(_POST.fullmatch(path))
@@ -52,17 +57,21 @@ def _is_upload(path: str) -> bool:
         return False
 
 
-def describe_error(body: bytes, path: str, blocks: Blocks) -> str | None:
-    """Return what is wrong with a JSON body, as a sentence; None if Gradio can read it.
-
-    Gradio raises `KeyError`, `TypeError` and others for these, which are errors of the server.
-    """
+def parse_object(body: bytes) -> dict | None:
+    """Return the JSON object that a body holds; None if it holds none."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
-        return "The body is not JSON."
-    if not isinstance(message, dict):
-        return "The body is not a JSON object."
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def describe_error(message: dict, body: bytes, path: str, blocks: Blocks) -> str | None:
+    """Return what is wrong with a JSON object, as a sentence; None if Gradio can read it.
+
+    `body` is what it was parsed from. Gradio raises `KeyError`, `TypeError` and others for these,
+    which are errors of the server.
+    """
     session = message.get("session_hash")
     if not (session is None or isinstance(session, str) and SESSION.fullmatch(session)):
         return "session_hash must be 1 to 64 letters, digits, - or _."
@@ -127,16 +136,19 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER
 
 
-def session_of(body: bytes) -> str | None:
-    """Return the session that a JSON body names."""
-    found = re.search(rb'"session_hash"\s*:\s*"([A-Za-z0-9_-]{1,64})"', body)
-    return found[1].decode() if found else None
+def session_of(message: dict, path: str) -> str | None:
+    """Return whom a message names as its sender: a session, or by its token the pad of one."""
+    name = message.get("token" if path == DRAWING else "session_hash")
+    return name if isinstance(name, str) and SESSION.fullmatch(name) else None
 
 
-def token_of(body: bytes) -> str | None:
-    """Return the visitor's token that the JSON body of a question about a drawing names."""
-    found = re.search(rb'"token"\s*:\s*"([A-Za-z0-9_-]{1,64})"', body)
-    return found[1].decode() if found else None
+def parts_mark(content_type: str) -> bytes:
+    """Return what stands before each part of a form; a `ValueError` says that it is not one."""
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not 0 < len(boundary) <= MAX_BOUNDARY:
+        raise ValueError("no multipart/form-data with a boundary")
+    return b"--" + boundary
 
 
 def is_allowed_host(host: str, allowed: Set[str]) -> bool:
