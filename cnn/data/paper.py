@@ -213,17 +213,19 @@ def _slope(channel: np.ndarray) -> np.ndarray:
 
     A closing raises the darker end of a slope, which has no brighter pixels beyond it.
     """
-    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in channel.shape), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y]).astype(np.float32)
-    sample, known = channel[::8, ::8].ravel(), terms[:, ::8, ::8].reshape(3, -1)
+    down, across = (np.linspace(-1, 1, side, dtype=np.float32) for side in channel.shape)
+    sample = channel[::8, ::8].ravel()
+    y, x = (grid.ravel() for grid in np.meshgrid(down[::8], across[::8], indexing="ij"))
+    terms = np.stack([np.ones_like(x), y, x])
     is_paper = np.ones(len(sample), bool)
     for _ in range(4):
-        weights = np.linalg.lstsq(known[:, is_paper].T, sample[is_paper], rcond=None)[0]
-        off = np.abs(sample - weights @ known)
+        known = terms[:, is_paper]
+        weights = np.linalg.lstsq(known @ known.T, known @ sample[is_paper], rcond=None)[0]
+        off = np.abs(sample - weights @ terms)
         is_paper = off <= max(3 * np.median(off), 1)
     if np.median(off) > EVENNESS * np.median(sample):
         return np.zeros_like(channel)
-    return np.tensordot(weights[1:], terms[1:], 1)
+    return weights[1] * down[:, None] + weights[2] * across
 
 
 def _sheet(grey: np.ndarray) -> np.ndarray | None:

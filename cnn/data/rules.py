@@ -107,6 +107,8 @@ def _has_four_sides(frame: np.ndarray) -> bool:
 def _long_lines(mask: np.ndarray, axis: int, extent: float) -> np.ndarray:
     """Return the thin lines of at least an extent along an axis, over the ink that crosses them."""
     thin = mask & ~_thick(mask, 1 - axis)
+    if thin.any(1 - axis).sum() < MIN_COVERAGE * extent:
+        return np.zeros_like(mask)
     near = ndimage.maximum_filter1d(thin.view(np.uint8), 3, axis=1 - axis)
     runs = label(
         _opened(_closed(near, axis, GAP), min(STRAIGHT, int(extent)), axis), connectivity=2
