@@ -111,7 +111,7 @@ def _long_lines(mask: np.ndarray, axis: int, extent: float) -> np.ndarray:
         return np.zeros_like(mask)
     near = ndimage.maximum_filter1d(thin.view(np.uint8), 3, axis=1 - axis)
     runs = label(
-        _opened(_closed(near, axis, GAP), min(STRAIGHT, int(extent)), axis), connectivity=2
+        _opened(_closed(near, axis, GAP), min(STRAIGHT, max(1, int(extent))), axis), connectivity=2
     )
     lines = np.zeros_like(mask)
     for number, place in enumerate(ndimage.find_objects(runs), start=1):

@@ -167,3 +167,9 @@ def test_a_page_of_text_is_refused():
             write(image, left, top, 0.7, width=6)
     with pytest.raises(UserError, match="Crop one digit"):
         find_digits(image)
+
+
+@pytest.mark.parametrize("size", [(2000, 3), (3, 2000), (1, 65), (480, 10)])
+def test_a_strip_of_noise_holds_no_digit(size):
+    noise = np.random.default_rng(0).integers(0, 255, size, np.uint8)
+    assert boxes(Image.fromarray(noise)) == []
