@@ -22,5 +22,6 @@ watch("token", () => {
   store(props.token);
   cnn.sessionResumed();
   if (props.has_content) trigger("restore");
+  if (props.is_training) trigger("resume_training");
 });
 trigger("resume", { token: stored() });

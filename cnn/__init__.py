@@ -7,7 +7,7 @@ that package to the right of it:
     cli             train  sweep  predict  export  evaluate  models  arguments
     web         app tabs permalink session_token report_views curves endpoints components subject
                 theme session server
-    jobs            queue  worker  job  messages  session
+    jobs            background queue  worker  job  messages  session
     training        sweep distributed resume logging finalize loop state optimizers finetuning
                     presets config
     plots           charts  grids  colormaps

@@ -9,7 +9,9 @@ import gradio as gr
 
 from cnn import UserError
 from cnn.data import datasets, strokes
+from cnn.jobs.background import BackgroundRun
 from cnn.jobs.job import TrainingJob
+from cnn.jobs.queue import JobQueue
 from cnn.models.checkpoints import Checkpoint, ModelRegistry
 from cnn.web.server import gradio_internals
 
@@ -72,9 +74,10 @@ class VisitorSession:
     """What one visitor has: the bundled networks, those of their own, and their training jobs.
 
     `token` is a secret between the server and this visitor's browser. `training_job` is the job
-    started last, `jobs` are the last `MAX_JOBS` finished ones. `examples` are drawings to learn
-    from, by numbers that are never used again. `present` says whether the page is
-    open in a browser, `address` from where; the server updates both every few seconds.
+    started last, `run` the last one that goes on while its page is loaded again, `jobs` are the
+    last `MAX_JOBS` finished ones. `examples` are drawings to learn from, by numbers that are
+    never used again. `present` says whether the page is open in a browser, `address` from where;
+    the server updates both every few seconds.
     """
 
     def __init__(self, bundled: ModelRegistry, registry: SessionRegistry | None = None):
@@ -83,6 +86,7 @@ class VisitorSession:
         self.present = False
         self.address: str | None = None
         self.training_job: TrainingJob | None = None
+        self.run: BackgroundRun | None = None
         self.jobs: list[TrainingJob] = []
         self.examples: dict[int, Example] = {}
         self._next_example = 0
@@ -159,6 +163,11 @@ class VisitorSession:
                 job.drop_weights()
 
     @property
+    def is_training(self) -> bool:
+        """Whether a page that is loaded again has a run to watch."""
+        return bool(self.run and not self.run.ended)
+
+    @property
     def has_content(self) -> bool:
         """Whether a page that is loaded again has runs or examples to show."""
         return bool(self.jobs or self.examples)
@@ -184,6 +193,11 @@ class VisitorSession:
             raise UserError("You have a training run already. Stop it, or wait for its end.")
         job.owner, job.address = self.token, self.address
         self.training_job = job
+
+    def start_in_background(self, job: TrainingJob, queue: JobQueue) -> None:
+        """Start a job that goes on while the page is loaded again."""
+        self.start(job)
+        self.run = BackgroundRun(job, queue, self.finish)
 
     def finish(self, job: TrainingJob) -> None:
         """Keep the network of a finished job, and the job to compare it with others."""

@@ -40,6 +40,48 @@ def test_a_reloaded_page_has_its_network_and_its_run_again(visit):
     expect(page.get_by_role("button", name="Continue")).to_be_visible()
 
 
+def test_a_run_goes_on_while_its_page_is_loaded_again_which_warns_first(visit):
+    page = visit()
+    warnings = []
+
+    def leave(dialog):
+        warnings.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", leave)
+    train(page, epochs="500")
+    expect(page.locator(".run-status")).to_contain_text("images per second", **TRAINING)
+    page.reload()
+    assert warnings == ["beforeunload"]
+    page.get_by_role("tab", name="Train").click()
+    expect(page.locator(".run-status")).to_contain_text("images per second", **TRAINING)
+    expect(page.get_by_role("img", name="Loss by step: training")).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Stop and keep").click()
+    finish(page)
+    expect(page.get_by_role("button", name="Draw for it")).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    page.reload()
+    assert len(warnings) == 1
+
+
+def test_the_page_does_not_jump_when_a_run_is_continued(visit):
+    page = visit()
+    train(page)
+    finish(page)
+    proceed = page.get_by_role("button", name="Continue")
+    proceed.scroll_into_view_if_needed()
+    top = "document.querySelector('.curves').getBoundingClientRect().top"
+    before = page.evaluate(top)
+    proceed.click()
+    expect(page.get_by_role("button", name="Stop and keep")).to_be_visible()
+    expect(page.locator(".run-status")).to_contain_text("images per second", **TRAINING)
+    assert page.evaluate(top) == pytest.approx(before, abs=1)
+    finish(page)
+    expect(page.locator(".runs")).to_contain_text("continues run 1", **TRAINING)
+    assert page.evaluate(top) == pytest.approx(before, abs=1)
+
+
 def test_a_second_tab_of_the_browser_has_the_same_session_and_another_browser_has_not(
     visit, address
 ):

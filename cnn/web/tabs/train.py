@@ -10,6 +10,7 @@ from gradio.events import Dependency
 
 from cnn import UserError, settings
 from cnn.data import datasets
+from cnn.jobs.background import BackgroundRun
 from cnn.jobs.job import TrainingJob
 from cnn.jobs.queue import JobQueue
 from cnn.jobs.worker import train_remotely
@@ -61,6 +62,7 @@ def tab(session: gr.State, tabs: gr.Tabs, keeper: gr.HTML) -> None:
     runs = [
         _wire_start(session, [chosen, *widgets], dashboard, queue),
         _wire_continue(session, dashboard, queue),
+        _wire_reload(session, dashboard, queue, keeper),
     ]
     _wire_presets(cards, chosen, widgets, [shown.select, *(run.then for run in runs)], queue)
     for run in runs:
@@ -188,23 +190,27 @@ def recipe_from_widgets(name: str, values: tuple) -> Recipe:
 def follow(
     session: VisitorSession, job: TrainingJob, dashboard: Dashboard, queue: JobQueue
 ) -> Iterator[dict]:
-    """Run a job, show it as it goes, and keep the trained network as the visitor's own."""
-    session.start(job)
+    """Start a job and show it as it goes; its network becomes one of the visitor's own."""
+    session.start_in_background(job, queue)
     yield dashboard.begin()
-    started = False
+    yield from watch(session.run, dashboard, queue)
+
+
+def watch(run: BackgroundRun, dashboard: Dashboard, queue: JobQueue) -> Iterator[dict]:
+    """Show a run from here on."""
+    job, started = run.job, False
     try:
-        for snapshot in queue.stream(job):
+        for snapshot in run.watch():
             started = started or snapshot is not None
             if snapshot:
                 yield dashboard.show(job, snapshot)
             elif started:
                 yield {dashboard.status: gr.skip()}
-            else:
+            elif job.running:
                 yield dashboard.show_position(queue.position(job), queue.eta(job))
     except UserError as error:
         yield dashboard.say(str(error))
         raise
-    session.finish(job)
     yield dashboard.say_result(job.result)
 
 
@@ -220,7 +226,7 @@ def _wire_start(
                 queue,
             )
 
-    return _run_on(dashboard.start, train, [session, *inputs], dashboard)
+    return _run_on(dashboard.start.click, train, [session, *inputs], dashboard)
 
 
 def _wire_continue(session: gr.State, dashboard: Dashboard, queue: JobQueue) -> Dependency:
@@ -230,12 +236,22 @@ def _wire_continue(session: gr.State, dashboard: Dashboard, queue: JobQueue) -> 
             recipe = dataclasses.replace(for_finetuning(parent.recipe), epochs=epochs or 1)
             yield from follow(session, TrainingJob(recipe, parent), dashboard, queue)
 
-    return _run_on(dashboard.more, train_on, [session, dashboard.epochs], dashboard)
+    return _run_on(dashboard.more.click, train_on, [session, dashboard.epochs], dashboard)
 
 
-def _run_on(button: gr.Button, run: Callable, inputs: list, dashboard: Dashboard) -> Dependency:
-    """Turn Start into Stop when a button is pressed, and only then begin the run."""
-    clicked = button.click(
+def _wire_reload(
+    session: gr.State, dashboard: Dashboard, queue: JobQueue, keeper: gr.HTML
+) -> Dependency:
+    def watch_again(session: VisitorSession) -> Iterator[dict]:
+        with components.toast():
+            yield from watch(session.run, dashboard, queue)
+
+    return _run_on(keeper.resume_training, watch_again, [session], dashboard)
+
+
+def _run_on(event: Callable, run: Callable, inputs: list, dashboard: Dashboard) -> Dependency:
+    """Turn Start into Stop at an event, and only then show the run."""
+    begun = event(
         dashboard.busy,
         None,
         dashboard.buttons,
@@ -243,7 +259,7 @@ def _run_on(button: gr.Button, run: Callable, inputs: list, dashboard: Dashboard
         js=components.TRAINING_BEGUN,
         **components.HIDDEN_ENDPOINT,
     )
-    return clicked.then(
+    return begun.then(
         run, inputs, dashboard.live, concurrency_limit=None, **components.HIDDEN_ENDPOINT
     )
 
