@@ -246,20 +246,21 @@ def resnet_20(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
 
 
 def small_cnn(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
-    """Convolutions 32 (5x5, every second pixel) and 32 (3x3), 256 units.
+    """Convolutions 32 (5x5, every second pixel) and 32 (3x3), both without padding, 256 units.
 
     Our own, for runs of a few seconds: pooling at full size took 40 % of the time, and a stride
-    in its place learns digits as well.
+    in its place learns digits as well; without padding another third of the time is saved.
     """
+    side = ((dataset.size - 5) // 2 - 1) // 2
     return _sequence(
         [
             _normalize(dataset),
-            ("conv1", nn.Conv2d(dataset.channels, 32, 5, stride=2, padding=2)),
+            ("conv1", nn.Conv2d(dataset.channels, 32, 5, stride=2)),
             ("relu1", nn.ReLU()),
-            ("conv2", nn.Conv2d(32, 32, 3, padding=1)),
+            ("conv2", nn.Conv2d(32, 32, 3)),
             ("pool2", nn.MaxPool2d(2)),
             ("relu2", nn.ReLU()),
-            *_hidden_head(32 * (dataset.size // 4) ** 2, 256, len(dataset.classes), dropout),
+            *_hidden_head(32 * side**2, 256, len(dataset.classes), dropout),
         ]
     )
 
