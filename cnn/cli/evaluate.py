@@ -19,6 +19,7 @@ from cnn.data import datasets
 from cnn.data.datasets import Dataset, Split
 from cnn.data.ood import ood_images
 from cnn.evaluation import inference, metrics
+from cnn.evaluation.percentages import percent
 from cnn.evaluation.report import EvaluationReport
 from cnn.models import checkpoints
 from cnn.models.checkpoints import Checkpoint, ModelCard
@@ -176,5 +177,6 @@ def _captioned(report: EvaluationReport, indices: Tensor):
     for index in indices.tolist():
         predicted, true = report.predictions[index], report.labels[index]
         note = "" if predicted == true else f"true: {report.classes[true]}"
-        captions.append((f"{report.classes[predicted]} {report.confidence[index]:.0%}", note))
+        confidence = percent(report.confidence[index].item(), 0)
+        captions.append((f"{report.classes[predicted]} {confidence}", note))
     return charts.captioned_grid(report.images[indices], captions)

@@ -21,6 +21,7 @@ from cnn.data.datasets import Dataset
 from cnn.data.paper import find_digits
 from cnn.data.photos import open_photo, views_from_photo
 from cnn.evaluation import prediction
+from cnn.evaluation.percentages import percentages
 from cnn.evaluation.prediction import Prediction
 from cnn.interpret import attribution
 from cnn.models import checkpoints
@@ -168,7 +169,8 @@ def _ensemble(predictions: list[Prediction]) -> Prediction:
 def _describe(result: Prediction) -> str:
     if result.verdict == "blank":
         return "blank"
-    best = f"{result.label} ({result.probability * 100:.1f} %)"
+    written = percentages(result.probabilities)[result.classes.index(result.label)]
+    best = f"{result.label} ({written})"
     if result.verdict == "out_of_distribution":
         return f"out of distribution; closest: {best}"
     return f"{best}, {result.verdict}"

@@ -8,6 +8,9 @@ import pytest
 from PIL import Image
 from support.commands import lines, run
 
+from cnn.evaluation import prediction
+from cnn.evaluation.prediction import Prediction
+
 
 @pytest.fixture
 def two_of_a_name(image_file, tmp_path):
@@ -86,3 +89,22 @@ def test_an_evaluation_draws_its_figures_and_takes_another_split(folder, tmp_pat
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     kinds = ("confusion", "mistakes", "predictions", "reliability")
     assert names == {f"mnist-two-conv-{kind}.png" for kind in kinds}
+
+
+@pytest.mark.parametrize(
+    ("probability", "written"),
+    [(0.9997, ">\u00a099.9\u00a0%"), (0.999, "99.9\u00a0%"), (0.5006, "50.1\u00a0%")],
+)
+def test_probabilities_are_rounded_as_on_the_page(
+    folder, image_file, monkeypatch, probability, written
+):
+    rest = (1 - probability) / 9
+    monkeypatch.setattr(
+        prediction,
+        "predict",
+        lambda network, image: Prediction(
+            network.card.classes, (probability, *[rest] * 9), "confident"
+        ),
+    )
+    _, out, _ = run("predict", image_file, "--model", "mnist-two-conv", "--checkpoints", folder)
+    assert out == f"MNIST -> 0 ({written}), confident\n"
