@@ -87,25 +87,25 @@ def _keep_freed_memory(size: int) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, size)
 
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def amp_dtype(device: torch.device) -> torch.dtype:
     """Return the number format of autocast: bfloat16 where the hardware multiplies in it.
 
     That is a GPU since Ampere, or a processor with AMX or AVX512-BF16. Elsewhere bfloat16 is
-    emulated and slower, so it is float32.
+    emulated and slower, so it is float16 on a GPU and float32 on a processor.
     """
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        features = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-        native = bool(features.get("amx_bf16") or features.get("avx512_bf16"))
+        return torch.bfloat16 if native else torch.float16
+    features = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    native = bool(features.get("amx_bf16") or features.get("avx512_bf16"))
     return torch.bfloat16 if native else torch.float32
 
 
 def precision_name(dtype: torch.dtype) -> str:
-    """Return the name of a number format: "float32" or "bfloat16"."""
+    """Return the name of a number format, as in `PRECISIONS`."""
     return str(dtype).removeprefix("torch.")
 
 

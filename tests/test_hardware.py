@@ -60,8 +60,8 @@ def test_the_precision_follows_the_processors_features(monkeypatch, features, pr
     assert hardware.amp_dtype(CPU) is precision
 
 
-@pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float32")])
-def test_a_gpu_that_emulates_bfloat16_computes_in_float32(monkeypatch, native, precision):
+@pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float16")])
+def test_a_gpu_that_emulates_bfloat16_computes_in_float16(monkeypatch, native, precision):
     def is_bf16_supported(including_emulation=True):
         return including_emulation or native
 

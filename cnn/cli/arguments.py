@@ -84,7 +84,7 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=hardware.PRECISIONS,
-        help="number format of the network (default: bfloat16 where the hardware multiplies in it)",
+        help="number format of the network (default: the fastest of the device)",
     )
     parser.add_argument(
         "--deterministic",

@@ -110,10 +110,12 @@ def _step(
         if outliers is not None:
             loss = loss + recipe.outlier_weight * _outlier_loss(outlier_logits)
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    run.scaler.scale(loss).backward()
     if recipe.max_grad_norm:
+        run.scaler.unscale_(run.optimizer)
         nn.utils.clip_grad_norm_(run.network.parameters(), recipe.max_grad_norm)
-    run.optimizer.step()
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
     if run.ema_model is not None:
         _update_ema(run)
     logits = logits.detach()

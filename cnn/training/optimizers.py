@@ -88,6 +88,8 @@ def build_optimizer(
         nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=nesterov)
     if recipe.optimizer == "muon":
+        if precision == torch.float16:  # in which small gradients vanish
+            precision = torch.float32
         return Muon(groups, recipe.momentum, precision)
     adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     return adam(groups, betas=(recipe.beta1, recipe.beta2), fused=True)

@@ -24,6 +24,7 @@ def save_state(run: TrainState, path: str | Path) -> None:
         "network": run.network.state_dict(),
         "ema_model": run.ema_model and run.ema_model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
         "generator": run.generator.get_state(),
         "torch": torch.get_rng_state(),
         "step": run.step,
@@ -82,6 +83,8 @@ def _restore(run: TrainState, state: dict[str, Any]) -> None:
     if run.ema_model is not None:
         run.ema_model.load_state_dict(state["ema_model"])
     run.optimizer.load_state_dict(state["optimizer"])
+    if run.scaler.is_enabled():
+        run.scaler.load_state_dict(state["scaler"])
     run.generator.set_state(state["generator"])
     torch.set_rng_state(state["torch"])
     run.step, run.seconds = int(state["step"]), float(state["seconds"])

@@ -63,6 +63,7 @@ class TrainState:
     """A training run: all that changes while a recipe is followed.
 
     `forward` is the network, wrapped where several processes average their gradients.
+    `scaler` keeps small gradients from vanishing in float16; in other formats it does nothing.
     `ema_model` holds the moving average of the weights where the recipe asks for one.
     `flip_mask` says which images are mirrored in the first epoch, the third and so on; in between
     it is the others. `shard` and `batch_size` are this process's part of the images and of each
@@ -80,6 +81,7 @@ class TrainState:
     forward: nn.Module
     ema_model: nn.Sequential | None
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     generator: torch.Generator
     flip_mask: Tensor
     device: torch.device
@@ -178,6 +180,7 @@ def start(
         forward=network,
         ema_model=copy.deepcopy(network) if recipe.ema_decay else None,
         optimizer=optimizers.build_optimizer(network, recipe, precision),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
         generator=generator,
         flip_mask=torch.rand(len(splits.train), generator=generator) < 0.5,
         device=device,

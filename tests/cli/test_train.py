@@ -9,6 +9,7 @@ import pytest
 import torch
 from support.commands import SHORT_RUN, lines, run
 
+from cnn import hardware
 from cnn.models import checkpoints
 from cnn.training.presets import PRESETS
 
@@ -78,7 +79,7 @@ def _save_only_the_first_epoch(state, path):
         save_state(state, path)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", hardware.PRECISIONS)
 def test_the_card_says_device_and_precision(tmp_path, precision):
     path = tmp_path / "a.safetensors"
     lines("train", *SHORT_RUN, "--output", path, "--device", "cpu", "--precision", precision)
