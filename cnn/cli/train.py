@@ -7,6 +7,7 @@ examples:
 
 import argparse
 import contextlib
+import math
 import signal
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from cnn.training.finalize import finalize
 from cnn.training.resume import load_state, save_state
 from cnn.training.state import Progress, TrainState, start
 
+EVALUATING = "evaluating on the test set"
 INTERRUPTED = 130  # exit code, as shells give it after Ctrl-C
 
 Reader = Callable[[Progress], None]
@@ -47,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--state", type=Path, metavar="FILE", help="save the training state here after each epoch"
     )
     run.add_argument("--resume", action="store_true", help="continue from the file of --state")
+    run.add_argument(
+        "--checkpoint-every",
+        type=_positive,
+        metavar="N",
+        help="save a checkpoint every N epochs too, as OUTPUT-epoch-N.safetensors",
+    )
     run.add_argument("--plot", type=Path, metavar="FILE", help="plot the curves, as PNG or SVG")
     run.add_argument("--tensorboard", type=Path, metavar="DIR", help="log the run for TensorBoard")
     card = parser.add_argument_group("model card")
@@ -65,6 +73,13 @@ def _fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
 
 
@@ -102,8 +117,16 @@ def _check_paths(arguments: argparse.Namespace) -> None:
 
 def _table_path(output: Path) -> Path:
     """Return where the table of a run lies: beside its checkpoint, and never in its place."""
-    stem = output.stem if output.suffix == checkpoints.SUFFIX else output.name
-    return output.with_name(f"{stem}.csv")
+    return output.with_name(f"{_stem(output)}.csv")
+
+
+def _epoch_path(output: Path, epoch: int) -> Path:
+    """Return where the checkpoint of an epoch lies, beside the one of the whole run."""
+    return output.with_name(f"{_stem(output)}-epoch-{epoch}{checkpoints.SUFFIX}")
+
+
+def _stem(output: Path) -> str:
+    return output.stem if output.suffix == checkpoints.SUFFIX else output.name
 
 
 def _start(arguments: argparse.Namespace) -> TrainState:
@@ -123,6 +146,11 @@ def _lead(arguments: argparse.Namespace, state: TrainState, signals: list[int]) 
     for path, kind in ((arguments.plot, "plot"), (arguments.state, "training state")):
         if path:
             check_writable(path, kind, size=1)
+    if every := arguments.checkpoint_every:
+        finished, last = state.step // state.steps_per_epoch, state.steps / state.steps_per_epoch
+        epochs = (epoch for epoch in range(finished + 1, math.ceil(last)) if epoch % every == 0)
+        paths = [_epoch_path(arguments.output, epoch) for epoch in epochs]
+        common.refuse_existing(paths, arguments.force)
     if arguments.resume and not arguments.json:
         print(f"continuing from step {state.step:,} of {state.steps:,}", flush=True)
     error = _follow(state, _readers(arguments, state), signals)
@@ -134,9 +162,8 @@ def _lead(arguments: argparse.Namespace, state: TrainState, signals: list[int]) 
         reference = preset.reference_accuracy
     if default is None:
         default = bool(preset and preset.make_default)
-    if not arguments.json:
-        print("evaluating on the test set", flush=True)
-    checkpoint = finalize(state, reference, default)
+    with _evaluation_bar(arguments) as report:
+        checkpoint = finalize(state, reference, default, report)
     _save(arguments.output, checkpoint)
     if error:
         raise UserError(
@@ -185,8 +212,31 @@ def _readers(arguments: argparse.Namespace, state: TrainState) -> list[Reader]:
         if progress.validation_loss is not None:
             save_state(state, arguments.state)
 
+    def save_epoch(progress: Progress) -> None:
+        is_due = progress.validation_loss is not None and progress.step < progress.steps
+        if is_due and progress.epoch % arguments.checkpoint_every == 0:
+            path = _epoch_path(arguments.output, progress.epoch)
+            checkpoints.save(path, finalize(state))
+
     write_logs()
-    return [*readers, log, *([save] if arguments.state else [])]
+    readers += [log, *([save] if arguments.state else [])]
+    return [*readers, *([save_epoch] if arguments.checkpoint_every else [])]
+
+
+@contextlib.contextmanager
+def _evaluation_bar(
+    arguments: argparse.Namespace,
+) -> Iterator[Callable[[float], object] | None]:
+    """Show how far the evaluation is: a bar on a terminal, elsewhere a line at its beginning."""
+    if arguments.json:
+        yield None
+    elif sys.stderr.isatty():
+        shape = "{desc}: {percentage:.0f}%|{bar}|"
+        with tqdm(total=1, desc=EVALUATING, leave=False, bar_format=shape, mininterval=0) as bar:
+            yield lambda fraction: bar.update(fraction - bar.n)
+    else:
+        print(EVALUATING, flush=True)
+        yield None
 
 
 def _save(path: Path, checkpoint: Checkpoint) -> None:

@@ -1,8 +1,11 @@
 """`train` guards files, resumes, and says in the card on what it ran."""
 
+import contextlib
 import csv
+import io
 import json
 import os
+import re
 import stat
 
 import pytest
@@ -10,6 +13,7 @@ import torch
 from support.commands import SHORT_RUN, lines, run
 
 from cnn import hardware
+from cnn.__main__ import main
 from cnn.models import checkpoints
 from cnn.training.presets import PRESETS
 
@@ -117,3 +121,56 @@ def test_without_a_terminal_each_epoch_is_a_line(tmp_path):
     assert first.startswith("epoch 1: ") and second.startswith("epoch 2: ")
     assert evaluating == "evaluating on the test set"
     assert result.startswith("trained for ") and result.endswith("a.safetensors")
+
+
+def test_checkpoints_of_epochs_are_saved_beside_the_last_and_change_nothing(tmp_path):
+    words = ["train", *SHORT_RUN[:-1], "5", "--output"]
+    lines(*words, tmp_path / "plain.safetensors")
+    lines(*words, tmp_path / "kept.safetensors", "--checkpoint-every", "2")
+    names = {path.name for path in tmp_path.glob("kept*.safetensors")}
+    assert names == {f"kept{epoch}.safetensors" for epoch in ("", "-epoch-2", "-epoch-4")}
+    early, plain, kept = (
+        checkpoints.load(tmp_path / f"{name}.safetensors")
+        for name in ("kept-epoch-2", "plain", "kept")
+    )
+    assert early.card.interrupted and [row["epoch"] for row in early.card.history] == [1, 2]
+    weights, expected = kept.network.state_dict(), plain.network.state_dict()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert not torch.equal(early.network.conv1.weight, kept.network.conv1.weight)
+
+
+def test_a_checkpoint_of_an_epoch_is_not_replaced_without_force(tmp_path):
+    (tmp_path / "a-epoch-1.safetensors").write_text("precious")
+    words = ["train", *SHORT_RUN, "--output", tmp_path / "a", "--checkpoint-every", "1"]
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert "a-epoch-1.safetensors' exists already" in err
+    code, _, err = run(*words[:-1], "0")
+    assert code == 2 and "0 is not 1 or more" in err
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_evaluation_has_a_bar(tmp_path):
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            main(["train", *SHORT_RUN, "--output", str(tmp_path / "a")])
+    shown = re.findall(r"evaluating on the test set: +(\d+)%", terminal.getvalue())
+    assert shown[0] == "0" and shown[-1] == "100"
+    assert "evaluating" not in out.getvalue()
+
+
+@pytest.fixture
+def without_side_effects():
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("without_side_effects")
+@pytest.mark.parametrize("flags", [[], ["--deterministic"]])
+def test_a_run_uses_deterministic_algorithms_only_when_asked(tmp_path, flags):
+    lines("train", *SHORT_RUN, "--output", tmp_path / "a", *flags)
+    assert torch.are_deterministic_algorithms_enabled() == bool(flags)
