@@ -391,7 +391,7 @@ def test_a_full_folder_loses_its_oldest_files_first(tmp_path):
         (tmp_path / f"{number}.png").write_bytes(bytes(100))
     times = {path: float(path.stem) for path in tmp_path.iterdir()}
     oldest = sorted(times, key=lambda path: path.lstat().st_ctime)[:2]
-    cleanup.delete_expired(tmp_path, keep=set(), quota=250)
+    cleanup.delete_expired(tmp_path, keep=set(), max_age=60, quota=250)
     assert len(list(tmp_path.iterdir())) == 2
     assert not any(path.exists() for path in oldest)
 

@@ -31,9 +31,7 @@ def limit_malloc_arenas() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
-def delete_expired(
-    folder: Path, keep: Set[str], max_age: float = MAX_AGE, quota: float = QUOTA
-) -> None:
+def delete_expired(folder: Path, keep: Set[str], max_age: float, quota: float = QUOTA) -> None:
     """Delete files below a folder that are older than `max_age` seconds, and empty folders.
 
     Where the rest has more than `quota` bytes the oldest files go too. Those of earlier runs are
@@ -76,7 +74,8 @@ async def cleanup_lifespan(page: Blocks, housekeep: Callable[[], Awaitable]) -> 
             try:
                 await housekeep()
                 keep = {path for block in page.blocks.values() for path in block.keep_in_cache}
-                await anyio.to_thread.run_sync(delete_expired, Path(get_upload_folder()), keep)
+                folder = Path(get_upload_folder())
+                await anyio.to_thread.run_sync(delete_expired, folder, keep, MAX_AGE)
             except Exception:  # the next time may succeed
                 _log.exception("The cleanup ended with an error.")
             await asyncio.sleep(INTERVAL)

@@ -1,5 +1,6 @@
 """In the tab Draw: a photograph of handwritten digits, each found, predicted and offered."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import gradio as gr
@@ -22,13 +23,17 @@ NOTHING = (
     "There is nothing to see in this photograph. Write a digit with a dark pen on light paper, "
     "and photograph it from near."
 )
+DELETED = "The photograph is no longer on the server. Choose it again."
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A photograph that a browser can show, and the digits found in it."""
+    """The path of an uploaded photograph, and the digits found in it.
 
-    photo: Image | None = None
+    The photograph itself is read again where it is shown: its file is deleted within the hour.
+    """
+
+    path: str = ""
     digits: tuple[Digit, ...] = ()
     error: str = ""
 
@@ -49,11 +54,16 @@ def view(session: gr.State, subject: gr.State) -> gr.HTML:
     sheet = gr.State(Sheet())
 
     def read(session: VisitorSession, event: gr.EventData) -> tuple[dict, Sheet]:
-        sheet = _read(event._data)
-        return _message(sheet, session, event), sheet
+        sheet, photo = _read(event._data)
+        return _message(sheet, photo, session, event), sheet
 
     def predict_again(sheet: Sheet, session: VisitorSession, event: gr.EventData) -> dict:
-        return _message(sheet, session, event)
+        photo = None
+        with suppress(UserError):
+            photo = open_photo(sheet.path) if sheet.path else None
+        if sheet.path and not photo:
+            sheet = Sheet(error=DELETED)
+        return _message(sheet, photo, session, event)
 
     def choose(sheet: Sheet, event: gr.EventData) -> Subject:
         index = event._data.get("index")
@@ -70,37 +80,42 @@ def view(session: gr.State, subject: gr.State) -> gr.HTML:
     return view
 
 
-def _read(upload: object) -> Sheet:
-    photo = None
+def _read(upload: object) -> tuple[Sheet, Image | None]:
+    path, photo = "", None
     try:
-        photo = open_photo(subjects.uploaded_path(upload))
+        path = subjects.uploaded_path(upload)
+        photo = open_photo(path)
         digits = tuple(find_digits(photo))
     except UserError as error:
-        return Sheet(photo, error=str(error))
-    return Sheet(photo, digits, "" if digits else NOTHING)
+        return Sheet(path if photo else "", error=str(error)), photo
+    return Sheet(path, digits, "" if digits else NOTHING), photo
 
 
-def _message(sheet: Sheet, session: VisitorSession, event: gr.EventData) -> dict:
+def _message(
+    sheet: Sheet, photo: Image | None, session: VisitorSession, event: gr.EventData
+) -> dict:
     return {
-        "source": components.inline(sheet.photo, "JPEG") if sheet.photo else "",
-        "digits": _predictions(sheet, session.checkpoint(MNIST.name)),
+        "source": components.inline(photo, "JPEG") if photo else "",
+        "digits": _predictions(sheet.digits, photo, session.checkpoint(MNIST.name)),
         "error": sheet.error,
         "version": components.event_version(event),
     }
 
 
-def _predictions(sheet: Sheet, checkpoint: Checkpoint) -> list[dict]:
+def _predictions(
+    digits: tuple[Digit, ...], photo: Image | None, checkpoint: Checkpoint
+) -> list[dict]:
     """Return each digit's box in percent of the photograph, and its prediction."""
-    if not sheet.digits:
+    if not digits:
         return []
-    images = torch.cat([digit.image for digit in sheet.digits])
+    images = torch.cat([digit.image for digit in digits])
     predictions = predict_batch(checkpoint, images)
     return [
         {
-            "box": _percent_box(digit, sheet.photo),
+            "box": _percent_box(digit, photo),
             "prediction": components.prediction_message(checkpoint.card, prediction, digit.image),
         }
-        for digit, prediction in zip(sheet.digits, predictions, strict=True)
+        for digit, prediction in zip(digits, predictions, strict=True)
     ]
 
 
