@@ -1,4 +1,4 @@
-"""Many visitors at once, each with a connection and an address of its own on this machine."""
+"""Simulated visitors: HTTP clients, each with a loopback address, and what they ask of the page."""
 
 import asyncio
 import io
@@ -22,7 +22,7 @@ DIGITS = [
 
 
 def photograph() -> bytes:
-    """A JPEG of two megapixels."""
+    """Return a JPEG of 1600 x 1200 pixels."""
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).resize((1600, 1200), Image.Resampling.BICUBIC).save(file, "JPEG")
@@ -30,11 +30,15 @@ def photograph() -> bytes:
 
 
 class Refused(Exception):  # noqa: N818
-    """An answer that is none: its status and what it says."""
+    """An answer that is an error: its status and text."""
 
 
 class Visitor:
-    """Speaks HTTP over one connection at a time. Every visitor has another loopback address."""
+    """An HTTP client with a session of Gradio and one connection, which stays open.
+
+    `number` determines the loopback address that it connects from. The session also serves as the
+    token of questions about drawings.
+    """
 
     def __init__(self, address: str, number: int = 0):
         where = urlsplit(address)
@@ -42,11 +46,11 @@ class Visitor:
         self.own = f"127.0.{number // 250}.{number % 250 + 2}"
         self.session = secrets.token_hex(6)
         self._one_at_a_time = asyncio.Lock()
-        self._one_call = asyncio.Lock()  # gradio tells the first listener of all calls
+        self._one_call = asyncio.Lock()  # a stream of Gradio carries the answers of all calls
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, path: str, data: object = None, kind: str = "application/json") -> bytes:
-        """GET, or POST where there is data; gives the body."""
+        """Send a GET, or a POST where there is data; return the body or raise `Refused`."""
         body = data if isinstance(data, bytes) else json.dumps(data).encode()
         lines = [f"{'GET' if data is None else 'POST'} {path} HTTP/1.1", f"Host: {self.host}"]
         if data is not None:
@@ -59,7 +63,7 @@ class Visitor:
             except (ConnectionError, asyncio.IncompleteReadError):
                 if not used:
                     raise
-                self._stream = None  # idle for 5 s, it was ended as we wrote: browsers do the same
+                self._stream = None  # closed after 5 idle seconds; browsers try again as well
                 reader, status, headers = await self._begin(request)
             answer = await self._body(reader, headers)
         if status != 200:
@@ -99,12 +103,12 @@ class Visitor:
         return line
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         if self._stream:
             self._stream[1].close()
 
     async def call(self, endpoint: str, *data: object) -> object:
-        """Use a named endpoint, as a program does; gives what it returns."""
+        """Call a named endpoint of the API; return its first value."""
         at, sent = f"/gradio_api/call/{endpoint}", {"data": data, "session_hash": self.session}
         async with self._one_call:
             event = json.loads(await self.ask(at, sent))["event_id"]
@@ -117,7 +121,7 @@ class Visitor:
         return json.loads(answer.removeprefix("data: "))[0]
 
     async def upload(self, name: str, content: bytes) -> dict:
-        """Send a file; gives what an endpoint takes for it."""
+        """Upload a file; return it in the form that endpoints take."""
         edge = secrets.token_hex(8)
         head = (
             f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
@@ -130,31 +134,26 @@ class Visitor:
 
 @dataclass
 class Page:
-    """What a visitor's browser knows of the page: the pad, what Start sends, and pen-up."""
+    """Numbers of the functions for Start, with its inputs, and for a finished drawing."""
 
-    pad: int
     start: int
     choices: list
     settle: int
 
     @classmethod
     async def of(cls, visitor: Visitor) -> "Page":
-        """Read from the page's own description."""
+        """Read them from `/config`."""
         config = json.loads(await visitor.ask("/config"))
         parts = {part["id"]: part["props"] for part in config["components"]}
         pad = next(i for i, props in parts.items() if "web_model" in props.get("server_fns", []))
         button = next(i for i, props in parts.items() if props.get("value") == "Start")
 
-        def event(*target: object) -> dict:
-            return next(
-                f for f in config["dependencies"] if list(target) in f["targets"] and f["inputs"]
-            )
-
-        clicked = next(f for f in config["dependencies"] if [button, "click"] in f["targets"])
-        start = next(f for f in config["dependencies"] if f["trigger_after"] == clicked["id"])
-        settle = event(pad, "stroke_end")
+        functions = config["dependencies"]
+        clicked = next(f for f in functions if [button, "click"] in f["targets"])
+        start = next(f for f in functions if f["trigger_after"] == clicked["id"])
+        settle = next(f for f in functions if [pad, "stroke_end"] in f["targets"] and f["inputs"])
         choices = [parts[i].get("value") for i in start["inputs"]]
-        return cls(pad, start["id"], choices, settle["id"])
+        return cls(start["id"], choices, settle["id"])
 
 
 Ask = Callable[[Visitor, "Page", list, bool, "Asked"], Awaitable[None]]
@@ -162,9 +161,10 @@ Ask = Callable[[Visitor, "Page", list, bool, "Asked"], Awaitable[None]]
 
 @dataclass
 class Asked:
-    """What came of many questions: milliseconds of each answer, and what went wrong.
+    """Latencies of answers in milliseconds, and errors.
 
-    Turned away are updates within a stroke while many draw, and runs while the line is full.
+    `turned_away` counts what may be refused under load: questions within a stroke, and training
+    jobs while the queue is full.
     """
 
     milliseconds: list[float] = field(default_factory=list)
@@ -172,7 +172,7 @@ class Asked:
     faults: list[str] = field(default_factory=list)
 
     def percentile(self, share: float) -> float:
-        """Milliseconds within which this share of the answers came."""
+        """Return a percentile of the latencies; `share` is in [0, 1]."""
         ordered = sorted(self.milliseconds)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
@@ -187,9 +187,9 @@ class Asked:
 async def draw(
     visitor: Visitor, page: Page, seconds: float, asked: Asked, ask: Ask | None = None
 ) -> None:
-    """Draw digits for so long, two questions a second: while the pen is down, and when it lifts.
+    """Draw digits, asking twice a second; 30 % of the questions are about finished drawings.
 
-    `ask` is what the pad does then: `look` by default, or `tell`.
+    `ask` is what the pad sends: `look` by default, or `tell`.
     """
     dice = random.Random(visitor.session)
     end = time.perf_counter() + seconds
@@ -203,7 +203,7 @@ async def draw(
 
 
 async def look(visitor: Visitor, page: Page, strokes: list, final: bool, asked: Asked) -> None:
-    """One question of the pad. Where the pen is final it is asked until it is answered."""
+    """Ask for the prediction of a drawing, as the pad does where the server predicts."""
     question = {"token": visitor.session, "strokes": strokes, "final": final}
     start = time.perf_counter()
     try:
@@ -220,7 +220,7 @@ async def look(visitor: Visitor, page: Page, strokes: list, final: bool, asked: 
 
 
 async def tell(visitor: Visitor, page: Page, strokes: list, final: bool, asked: Asked) -> None:
-    """What a pad does that predicts by itself: it tells the server the final drawing."""
+    """Send a finished drawing, as the pad does where the browser predicts."""
     if not final:
         return
     event = {"fn_index": page.settle, "data": [strokes], "session_hash": visitor.session}
@@ -233,7 +233,7 @@ async def tell(visitor: Visitor, page: Page, strokes: list, final: bool, asked: 
 
 
 async def show(visitor: Visitor, photo: bytes, asked: Asked) -> None:
-    """Show one photograph."""
+    """Upload a photograph and ask for its prediction, by the endpoint of the API."""
     start = time.perf_counter()
     try:
         sent = await visitor.upload("photo.jpg", photo)
@@ -245,7 +245,7 @@ async def show(visitor: Visitor, photo: bytes, asked: Asked) -> None:
 
 
 async def train(visitor: Visitor, page: Page, asked: Asked) -> None:
-    """Press Start for digits that need no download, wait for the turn, and watch until the end."""
+    """Start a training job on synthetic digits and follow it until its end."""
     start = time.perf_counter()
     visit, preset, _, *others = page.choices
     choices = [visit, preset, "synthetic", *others]
