@@ -221,6 +221,13 @@ def test_one_preset_trains_the_default_network_of_a_data_set(dataset):
     assert sum(known.recipe.dataset == dataset for known in defaults) == 1
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_network_5_is_trained_as_its_tutorial_says(dataset):
+    recipe = PRESETS[f"{dataset}-three-conv-wide"].recipe
+    assert (recipe.optimizer, recipe.momentum, recipe.nesterov) == ("sgd", 0.9, False)
+    assert (recipe.weight_decay, recipe.schedule, recipe.epochs) == (0.0, "constant", 20)
+
+
 def test_every_field_is_in_one_group_of_flags():
     names = [name for group in GROUPS.values() for name in group]
     assert sorted(names) == sorted(field.name for field in FIELDS)
