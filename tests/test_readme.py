@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cnn.models import checkpoints
+from cnn.training.presets import PRESETS
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -15,6 +18,18 @@ def test_the_results_table_is_made_from_the_model_cards():
     begin = "<!-- results: python -m cnn models --markdown -->\n"
     shown = README.split(begin)[1].split("<!-- end of results -->")[0]
     assert shown == table
+
+
+def test_the_table_of_the_tutorials_agrees_with_the_model_cards():
+    table = README.split("### Reproduce the tutorials")[1].split("###")[0]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| ") and "`" in line]
+    assert len(rows) == 5
+    for _, _, presets, claims, ours, _ in rows:
+        for name in re.findall(r"`([a-z0-9-]+)`", presets):
+            card = checkpoints.read_card(checkpoints.BUNDLED / f"{name}.safetensors")
+            assert f"{100 * card.test_accuracy:.2f}" in ours, name
+            claim = PRESETS[name].reference_accuracy
+            assert ("none" if claim is None else f"{100 * claim:g}") in claims, name
 
 
 def test_every_package_stands_in_the_file_tree():
