@@ -22,6 +22,7 @@ from cnn.web.server.gradio_internals import (
     MAX_SESSIONS,
     MAX_SESSIONS_PER_ADDRESS,
     NO_BROWSER_TTL,
+    READ_SECONDS,
     UNREAD_SECONDS,
     UPLOAD_TTL,
     Sessions,
@@ -353,28 +354,51 @@ def test_an_open_stream_is_seen_and_its_end_too(served):
 
 
 class Connection:
-    """Stands in for uvicorn's protocol."""
+    """Stands in for uvicorn's protocol, with `unread` bytes that the client has not read."""
 
     def __init__(self, cycle):
-        self.cycle = cycle
+        self.cycle, self.transport, self.unread, self.ended = cycle, self, 0, False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def close(self) -> None:
+        self.ended = True
+
+    abort = close
+
+
+def _serving(*connections: Connection) -> SimpleNamespace:
+    state = SimpleNamespace(connections=list(connections))
+    return SimpleNamespace(server=SimpleNamespace(server_state=state))
 
 
 def test_a_connection_without_a_request_is_closed(served):
     page, _ = served
     connections = gradio_internals.SlowConnections()
-    closed = []
     idle, busy = Connection(None), Connection(SimpleNamespace(response_complete=False))
-    idle.transport = SimpleNamespace(close=lambda: closed.append(idle))
-    state = SimpleNamespace(connections=[idle, busy])
-    stand_in = SimpleNamespace(server=SimpleNamespace(server_state=state))
+    stand_in = _serving(idle, busy)
     connections.close(stand_in, now=0)
     connections.close(stand_in, now=gradio_internals.HEAD_SECONDS - 1)
-    assert not closed
+    assert not idle.ended
     connections.close(stand_in, now=gradio_internals.HEAD_SECONDS + 1)
-    assert closed == [idle]
+    assert idle.ended and not busy.ended
     with httpx.stream("GET", f"{page.local_url}gradio_api/heartbeat/a") as stream:
         chunks = stream.iter_text()
         next(chunks)
         real = list(page.server.server_state.connections)
         assert real
-        assert all(hasattr(one, "cycle") and hasattr(one.transport, "close") for one in real)
+        for one in real:
+            assert hasattr(one, "cycle") and hasattr(one.transport, "close")
+            assert one.transport.get_write_buffer_size() == 0 and hasattr(one.transport, "abort")
+
+
+def test_a_connection_whose_client_reads_nothing_is_closed():
+    connections = gradio_internals.SlowConnections()
+    answering = SimpleNamespace(response_complete=False)
+    deaf, slow = Connection(answering), Connection(answering)
+    for seconds in range(0, int(2 * READ_SECONDS), 5):
+        deaf.unread, slow.unread = 70_000, 70_000 - 100 * seconds
+        connections.close(_serving(deaf, slow), now=seconds)
+        assert deaf.ended == (seconds > READ_SECONDS)
+    assert not slow.ended

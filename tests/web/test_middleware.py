@@ -216,6 +216,39 @@ def test_a_large_body_counts_as_many_requests(asked):
     assert statuses == [200, 429, 429]
 
 
+@pytest.mark.parametrize("path", ["queue/data?session_hash=a{}", "call/echo/a{}"])
+def test_an_address_has_a_share_of_the_streams_of_events(monkeypatch, path):
+    monkeypatch.setattr(middleware, "EVENT_STREAMS_PER_ADDRESS", 3)
+
+    async def listen() -> list[int]:
+        heard, ended = [], asyncio.Event()
+
+        async def stream(scope, receive, send):
+            await ended.wait()
+            await PlainTextResponse("done")(scope, receive, send)
+
+        guard = RequestGuard(stream)
+
+        async def get(number: int) -> None:
+            name, _, query = path.format(number).partition("?")
+            scope = {"type": "http", "method": "GET", "path": f"{routes.API}/{name}", "headers": []}
+
+            async def send(message: dict) -> None:
+                heard.extend([message["status"]] if "status" in message else [])
+
+            scope |= {"query_string": query.encode(), "client": ("192.0.2.1", 1)}
+            await guard(scope, None, send)
+
+        tasks = [asyncio.create_task(get(number)) for number in range(5)]
+        await asyncio.sleep(0)
+        ended.set()
+        await asyncio.gather(*tasks)
+        await asyncio.create_task(get(5))
+        return heard
+
+    assert asynchronous.run(listen()) == [503, 503, 200, 200, 200, 200]
+
+
 class Script:
     """Plays one request whose body comes in parts, each after the client's `wait`."""
 

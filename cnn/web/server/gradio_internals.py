@@ -33,6 +33,7 @@ UNREAD_SECONDS = 60.0  # until an answer that nobody reads is dropped
 MAX_UNREAD = 200  # answers of all sessions that nobody has begun to read
 HEAD_SECONDS = 15.0  # for a request's headers to arrive
 MAX_HEAD = 64_000  # bytes of them
+READ_SECONDS = 30.0  # for a client to read some of what it was sent
 UPLOAD_TTL = 2 * 60  # seconds, longer than an upload may take
 
 
@@ -244,19 +245,27 @@ class UploadProgress:
 
 
 class SlowConnections:
-    """Closes connections on which no complete request head arrives within `HEAD_SECONDS`.
+    """Closes connections whose client sends no complete head, or reads nothing, for too long.
 
-    Gain: uvicorn waits for a head for ever; each such connection holds a file descriptor.
+    Gain: uvicorn waits for ever, for heads `HEAD_SECONDS` here and for what it has sent
+    `READ_SECONDS`. Each such connection holds a file descriptor, and an answer of up to 1.3 MB.
     """
 
     def __init__(self):
         self._waiting: dict[object, tuple[object, float]] = {}
+        self._unread: dict[object, tuple[int, float]] = {}  # bytes, and since when
 
     def close(self, page: Blocks, now: float) -> None:
         """Close what is due at `now`, in seconds of `time.monotonic`."""
         state = getattr(getattr(page, "server", None), "server_state", None)
-        waiting = {}
+        waiting, unread = {}, {}
         for connection in list(state.connections if state else ()):
+            size = connection.transport.get_write_buffer_size()
+            before, since = self._unread.get(connection, (0, now))
+            if size and size == before and now - since > READ_SECONDS:
+                connection.transport.abort()  # `close` would wait until all is read
+                continue
+            unread[connection] = (size, since if size == before else now)
             cycle = getattr(connection, "cycle", None)
             if cycle is not None and not cycle.response_complete:
                 continue
@@ -266,7 +275,7 @@ class SlowConnections:
                 connection.transport.close()
             else:
                 waiting[connection] = (cycle, since)
-        self._waiting = waiting
+        self._waiting, self._unread = waiting, unread
 
 
 def limit_heads() -> None:

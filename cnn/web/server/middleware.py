@@ -1,6 +1,7 @@
 """What requests pass before they reach Gradio: routes, limits, headers, a line in the log."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence, Set
@@ -38,6 +39,7 @@ MAX_PARTS = 10  # files and fields of one upload
 BYTES_PER_REQUEST = 4_000  # of a body that count as another request: a megabyte is read for 60 ms
 STREAMS_PER_SESSION = 10
 STREAMS_PER_ADDRESS = 400
+EVENT_STREAMS_PER_ADDRESS = 100  # each may hold an answer of 1.3 MB that nobody reads
 RETRY = {"Retry-After": "1"}
 
 # Proxies trusted to set X-Forwarded-For on a Space. uvicorn takes the right-most address that is
@@ -111,6 +113,7 @@ class RequestGuard:
         self.presence = presence or Presence()
         self._requests = OpenRequests()
         self._streams = OpenStreams(STREAMS_PER_ADDRESS)
+        self._event_streams = OpenStreams(EVENT_STREAMS_PER_ADDRESS)
         self._session_streams = OpenStreams(STREAMS_PER_SESSION)
         rate = settings.rate_limit()
         self._session_rate = RateLimiter(rate)
@@ -170,22 +173,24 @@ class RequestGuard:
         if scope["path"] in routes.PAGES and not self._page_rate.allows(address):
             raise _too_fast()
         session = self._stream_session(scope)
-        if not self._streams.admit(address):
-            raise _error(503, "Too many connections are open from there. Close some.", RETRY)
-        if session and not self._session_streams.admit(session):
-            self._streams.release(address)
-            raise _error(503, "This session has too many connections open.", RETRY)
-        try:
+        counts = [(self._streams, address)]
+        if scope["path"].startswith((f"{routes.API}/queue/data", f"{routes.API}/call/")):
+            counts.append((self._event_streams, address))
+        if session:
+            counts.append((self._session_streams, session))
+        if scope["path"].startswith(routes.FILE):  # Gradio cannot read every range
+            scope = scope | {"headers": [h for h in scope["headers"] if h[0] != b"range"]}
+        with contextlib.ExitStack() as ended:
+            for streams, key in counts:
+                if not streams.admit(key):
+                    raise _error(
+                        503, "Too many connections are open from there. Close some.", RETRY
+                    )
+                ended.callback(streams.release, key)
             if session:
                 self.presence.opened(session, address)
-            if scope["path"].startswith(routes.FILE):  # Gradio cannot read every range
-                scope = scope | {"headers": [h for h in scope["headers"] if h[0] != b"range"]}
+                ended.callback(self.presence.closed, session)
             await self.app(scope, receive, answer)
-        finally:
-            self._streams.release(address)
-            if session:
-                self._session_streams.release(session)
-                self.presence.closed(session)
 
     def _stream_session(self, scope: Scope) -> str | None:
         """Return the session whose heartbeat or events a GET request listens to."""
