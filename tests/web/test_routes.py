@@ -148,6 +148,28 @@ def test_a_malformed_request_gets_a_status_and_no_traceback(client, route, body,
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("route", ["call/v2/echo", "call/v2/none"])
+@pytest.mark.parametrize("body", [{}, {"data": []}, {"other": 1}, {"text": 1, "other": 1}])
+def test_what_an_endpoint_has_no_parameter_for_is_refused(client, route, body, capsys):
+    answer = client.post(f"/gradio_api/{route}", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].endswith(".")
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("route", ["run/echo", "call/echo", "queue/join"])
+def test_an_event_without_all_its_inputs_is_refused(client, page, route, capsys):
+    number = next(number for number, fn in page.fns.items() if fn.api_name == "echo")
+    data = [] if route == "call/echo" else ["x"]
+    body = {"data": data, "fn_index": number, "session_hash": "a"}
+    answer = client.post(f"/gradio_api/{route}", json=body)
+    assert answer.status_code == 400
+    assert "must hold" in answer.json()["detail"]
+    complete = ["x"] if route == "call/echo" else [None, "x"]
+    assert client.post(f"/gradio_api/{route}", json=body | {"data": complete}).status_code == 200
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("component", [[], 10_000, 1, None, "1", 1.5, True])
 @pytest.mark.parametrize("name", ["look", "__init__", None, 7, []])
 def test_what_is_no_server_function_of_a_component_is_refused(client, component, name):

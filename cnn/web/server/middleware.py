@@ -236,7 +236,7 @@ class RequestGuard:
             body = await _read(receive)
             if self.blocks:  # else there is nothing behind that reads it
                 self._check(body, scope["path"], address)
-            await self.app(scope, _replay(body, receive), answer)
+            await self._post(scope, _replay(body, receive), answer)
         except asyncio.CancelledError:
             if not request.dropped:
                 raise
@@ -271,6 +271,15 @@ class RequestGuard:
             raise _error(429, "Too many answers wait to be read. Read them first.", RETRY)
         if gradio_internals.count_events_from(self.blocks, address) >= MAX_EVENTS_PER_ADDRESS:
             raise _error(503, "Too many requests from there wait. Try again in a moment.", RETRY)
+
+    async def _post(self, scope: Scope, receive: Receive, answer: Send) -> None:
+        """Pass a body of JSON on; Gradio raises for parameters that an endpoint does not have."""
+        try:
+            await self.app(scope, receive, answer)
+        except (KeyError, TypeError, ValueError):
+            if not scope["path"].startswith(f"{routes.API}/call/v2/"):
+                raise
+            raise _error(400, "There is no such endpoint, or none with these parameters.") from None
 
     async def _upload(self, scope: Scope, headers: Headers, receive: Receive, answer: Send) -> None:
         """Pass an upload on; Gradio raises for what is no form of files."""

@@ -124,7 +124,9 @@ def _function_error(message: dict, path: str, blocks: Blocks) -> str | None:
         return "There is no endpoint of that name."
     if len(data) > len(function.inputs):
         return f"data must hold at most {len(function.inputs)} values."
-    return None
+    is_call = path.startswith(f"{API}/call/")  # where Gradio adds the session's values
+    needed = sum(not (is_call and block.skip_api) for block in function.inputs)
+    return None if len(data) >= needed else f"data must hold {needed} values."
 
 
 def _by_api_name(path: str, blocks: Blocks):
