@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 import sys
+from typing import Any, NoReturn
 
 import cnn
 
@@ -67,9 +68,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _texts(docstring: str) -> dict:
+def _texts(docstring: str | None) -> dict[str, Any]:
     """Split a module's docstring into description and examples."""
-    description, _, examples = docstring.partition("examples:")
+    description, _, examples = (docstring or "").partition("examples:")
     return {
         "description": description.strip(),
         "epilog": f"examples:{examples.rstrip()}",
@@ -80,11 +81,11 @@ def _texts(docstring: str) -> dict:
 class _Parser(argparse.ArgumentParser):
     """An argument parser that suggests a word for one that is misspelled."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any):
         super().__init__(**options)
         self.known = list(COMMANDS)
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         if match := re.search(r"invalid choice: '(.*?)'|unrecognized arguments: (\S+)", message):
             word = (match[1] or match[2]).partition("=")[0]
             if close := difflib.get_close_matches(word, self.known, 1):

@@ -3,6 +3,9 @@
 import math
 import os
 from pathlib import Path
+from typing import TypeVar
+
+Default = TypeVar("Default", bound=float | None)
 
 
 def data_folder() -> Path | None:
@@ -71,7 +74,7 @@ def on_space() -> bool:
     return "SPACE_ID" in os.environ
 
 
-def _positive(variable: str, default: float | None) -> float | None:
+def _positive(variable: str, default: Default) -> float | Default:
     """Return a positive, finite number from a variable; the default if it holds anything else."""
     try:
         value = float(os.environ.get(variable, ""))

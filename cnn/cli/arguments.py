@@ -136,11 +136,11 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
             _add_field(group, fields[name])
 
 
-def _add_field(group, field: dataclasses.Field) -> None:
+def _add_field(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -> None:
     choices = ": " + ", ".join(field.metadata["choices"]) if field.metadata["choices"] else ""
     text = f"{field.metadata['help']}{choices} (default: {format_field(field.default)})"
     if field_type(field.name) is bool:
-        options = {"action": argparse.BooleanOptionalAction}
+        options: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
     else:
         parse = _argument_type(functools.partial(parse_field, field.name))
         options = {"type": parse, "metavar": METAVARS[field_type(field.name)]}

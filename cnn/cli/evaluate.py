@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from cnn import UserError
@@ -22,7 +23,8 @@ from cnn.evaluation import inference, metrics
 from cnn.evaluation.percentages import percent
 from cnn.evaluation.report import EvaluationReport
 from cnn.models import checkpoints
-from cnn.models.checkpoints import Checkpoint, ModelCard
+from cnn.models.card import TTA, ModelCard
+from cnn.models.checkpoints import Checkpoint
 from cnn.plots import charts, grids
 
 SPLITS = ("train", "validation", "test")
@@ -147,7 +149,7 @@ def _evaluate_ensemble(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _ensemble_logits(members: list[Checkpoint], images: Tensor, tta: str) -> Tensor:
+def _ensemble_logits(members: list[Checkpoint], images: Tensor, tta: TTA) -> Tensor:
     """Compute the log of the mean of the calibrated probabilities: (N, classes)."""
     probabilities = [
         (inference.logits(network, images, tta) / card.temperature).softmax(1)
@@ -163,15 +165,15 @@ def _draw_figures(folder: Path, name: str, logits: Tensor, split: Split, dataset
     figures = {
         "confusion": charts.confusion(report.confusion, report.classes),
         "reliability": charts.reliability(report.reliability),
-        "predictions": _captioned(report, report.examples(FIGURE_IMAGES)),
+        "predictions": _captioned(report, split.images, report.examples(FIGURE_IMAGES)),
     }
     mistakes = report.mistakes(FIGURE_IMAGES)
     if len(mistakes):
-        figures["mistakes"] = _captioned(report, mistakes)
+        figures["mistakes"] = _captioned(report, split.images, mistakes)
     grids.write_figures(folder, name, figures)
 
 
-def _captioned(report: EvaluationReport, indices: Tensor):
+def _captioned(report: EvaluationReport, images: Tensor, indices: Tensor) -> Image:
     """Draw images with the predicted class and, where it is another, the true one."""
     captions = []
     for index in indices.tolist():
@@ -179,4 +181,4 @@ def _captioned(report: EvaluationReport, indices: Tensor):
         note = "" if predicted == true else f"true: {report.classes[true]}"
         confidence = percent(report.confidence[index].item(), 0)
         captions.append((f"{report.classes[predicted]} {confidence}", note))
-    return charts.captioned_grid(report.images[indices], captions)
+    return charts.captioned_grid(images[indices], captions)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cnn.cli import arguments as common
 from cnn.models import checkpoints
-from cnn.models.checkpoints import ModelCard
+from cnn.models.card import ModelCard
 
 COLUMNS = (
     "checkpoint",

@@ -9,6 +9,7 @@ examples:
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from cnn import UserError
 from cnn.cli import arguments as common
@@ -91,14 +92,16 @@ def _keep_best(arguments: argparse.Namespace, trial: Trial) -> None:
         print(f"test accuracy {accuracy:.2%}, saved in {arguments.keep_best}")
 
 
-def _describe_run(row: dict, params: list[str]) -> str:
+def _describe_run(row: dict[str, Any], params: list[str]) -> str:
     """Describe a run by what varies and what came of it."""
     names = [*params, "seed", *(["fold"] if "fold" in row else [])]
     varied = ", ".join(f"{name.replace('_', ' ')} {row[name]}" for name in names)
     return f"{varied}: {row['error'] or format(row['validation_accuracy'], '.2%')}"
 
 
-def _print_summary(arguments: argparse.Namespace, lines: list[dict], params: list[str]) -> None:
+def _print_summary(
+    arguments: argparse.Namespace, lines: list[dict[str, Any]], params: list[str]
+) -> None:
     if arguments.json:
         for line in lines:
             common.print_json({"event": "summary"} | line)
@@ -116,7 +119,7 @@ def _print_summary(arguments: argparse.Namespace, lines: list[dict], params: lis
         print(f"best: python -m cnn train {lines[0]['recipe']} --output {output}")
 
 
-def _mean_and_deviation(line: dict, metric: str) -> str:
+def _mean_and_deviation(line: dict[str, Any], metric: str) -> str:
     """Write the mean, and the standard deviation where there are several runs."""
     factor, unit = (100, " %") if metric.endswith("accuracy") else (1, "")
     deviation = line[f"{metric}_sd"]

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 from tqdm import tqdm
 
@@ -189,7 +190,7 @@ def _follow(state: TrainState, readers: list[Reader], signals: list[int]) -> Use
 def _readers(arguments: argparse.Namespace, state: TrainState) -> list[Reader]:
     """List what is done with each report."""
     if arguments.json:
-        readers = [_print_progress]
+        readers: list[Reader] = [_print_progress]
     elif sys.stderr.isatty():
         readers = [_progress_bar(state.steps)]
     else:
@@ -279,7 +280,7 @@ def _interruptible() -> Iterator[list[int]]:
     """
     signals: list[int] = []
 
-    def stop(number, _frame):
+    def stop(number: int, _frame: FrameType | None) -> None:
         if signals:
             raise KeyboardInterrupt
         signals.append(number)

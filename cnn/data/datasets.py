@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torchvision
@@ -24,7 +24,7 @@ class Split(NamedTuple):
     images: Tensor
     labels: Tensor
 
-    def __getitem__(self, indices) -> "Split":
+    def __getitem__(self, indices: Any) -> "Split":  # type: ignore[override]
         return Split(self.images[indices], self.labels[indices])
 
     def __len__(self) -> int:

@@ -33,7 +33,9 @@ def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-def _airbench(dataset: Dataset, widths: tuple[int, ...], stride: int, dropout: float):
+def _airbench(
+    dataset: Dataset, widths: tuple[int, ...], stride: int, dropout: float
+) -> nn.Sequential:
     blocks = pairwise((18 * dataset.channels, *widths))
     return nn.Sequential(
         OrderedDict(

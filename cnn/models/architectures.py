@@ -17,12 +17,14 @@ from cnn.data.datasets import Dataset
 from cnn.models.airbench import airbench, airbench_quick, airbench_small
 from cnn.models.layers import Normalize, Residual, ToColor32, Whitening
 
+Layers = list[tuple[str, nn.Module]]
+
 
 def _normalize(dataset: Dataset) -> tuple[str, nn.Module]:
     return "normalize", Normalize(dataset.mean, dataset.std)
 
 
-def _hidden_head(features: int, hidden: int, classes: int, dropout: float) -> list:
+def _hidden_head(features: int, hidden: int, classes: int, dropout: float) -> Layers:
     """Return the layers of a head with one hidden layer of `hidden` units."""
     return [
         ("flatten", nn.Flatten()),
@@ -33,9 +35,9 @@ def _hidden_head(features: int, hidden: int, classes: int, dropout: float) -> li
     ]
 
 
-def _conv_blocks(widths: tuple[int, ...], kernels: tuple[int, ...], norm: bool) -> list:
+def _conv_blocks(widths: tuple[int, ...], kernels: tuple[int, ...], norm: bool) -> Layers:
     """Return blocks of a convolution that keeps the size, batch norm, ReLU and pooling."""
-    layers: list[tuple[str, nn.Module]] = []
+    layers: Layers = []
     for index, (channels, kernel) in enumerate(zip(pairwise(widths), kernels, strict=True), 1):
         layers.append((f"conv{index}", nn.Conv2d(*channels, kernel, padding=kernel // 2)))
         if norm:
@@ -44,7 +46,7 @@ def _conv_blocks(widths: tuple[int, ...], kernels: tuple[int, ...], norm: bool) 
     return layers
 
 
-def _sequence(layers: list[tuple[str, nn.Module]]) -> nn.Sequential:
+def _sequence(layers: Layers) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
@@ -132,7 +134,7 @@ def three_conv_wide(dataset: Dataset, dropout: float = 0.0) -> nn.Sequential:
 
 def _conv_bn_relu(
     index: int, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1
-) -> list:
+) -> Layers:
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
     return [
         (f"conv{index}", conv),
@@ -141,7 +143,7 @@ def _conv_bn_relu(
     ]
 
 
-def _gap_head(features: int, classes: int, dropout: float) -> list:
+def _gap_head(features: int, classes: int, dropout: float) -> Layers:
     """Return the layers of a head with global average pooling."""
     return [
         ("pool", nn.AdaptiveAvgPool2d(1)),

@@ -1,5 +1,6 @@
 """The model card: what is known of a trained network, checked field by field when it is read."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -18,23 +19,23 @@ TTA = Literal["none", "flip", "flip+translate"]
 OodScore = Literal["energy"]
 
 
-def _between(low: float, high: float, **default):
+def _between(low: float, high: float, **default: Any) -> Any:
     return field(metadata={"range": (low, high)}, **default)
 
 
-def _fraction(**default):
+def _fraction(**default: Any) -> Any:
     return _between(0, 1, **default)
 
 
-def _positive(**default):
+def _positive(**default: Any) -> Any:
     return _between(0, LIMIT, **default)
 
 
-def _text(longest: int, **default):
+def _text(longest: int, **default: Any) -> Any:
     return field(metadata={"longest": longest}, **default)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """Describes a trained network: what it is, how it was trained, how good it is.
 
@@ -85,7 +86,7 @@ class ModelCard:
         Of a history of more than 500 epochs it keeps evenly spaced ones, the last among them.
         """
         count = len(self.history)
-        kept = range(count)
+        kept: Sequence[int] = range(count)
         if count > MAX_EPOCHS:
             kept = [(row + 1) * count // MAX_EPOCHS - 1 for row in range(MAX_EPOCHS)]
         history = [self.history[row] for row in kept]
@@ -134,7 +135,9 @@ def _fits(value: object, hint: Any, metadata: Any) -> bool:
         return any(_fits(value, option, metadata) for option in get_args(hint))
     if origin in (list, tuple):
         inner = get_args(hint)[0]
-        return type(value) is origin and all(_fits(item, inner, metadata) for item in value)
+        if not isinstance(value, list | tuple) or type(value) is not origin:
+            return False
+        return all(_fits(item, inner, metadata) for item in value)
     if origin is dict:
         return isinstance(value, dict) and all(
             len(key) <= 80 and _fits(item, get_args(hint)[1], metadata)

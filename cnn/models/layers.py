@@ -10,6 +10,9 @@ COLOR_SIDE = 32
 class Normalize(nn.Module):
     """Normalizes images in [0, 1] to zero mean and unit deviation per channel."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
@@ -53,6 +56,7 @@ class Whitening(nn.Conv2d):
 
     def __init__(self, channels: int, stride: int = 1):
         super().__init__(channels, 2 * 9 * channels, 3, stride)
+        assert self.bias is not None
         nn.init.zeros_(self.bias)
         self.weight.requires_grad_(False)
 

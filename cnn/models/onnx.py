@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from cnn import UserError
 from cnn.data import datasets
 from cnn.files import atomic_write
-from cnn.models.checkpoints import Checkpoint, ModelCard
+from cnn.models.card import ModelCard
+from cnn.models.checkpoints import Checkpoint
 
 TOLERANCE = 1e-4
 
@@ -76,9 +77,10 @@ def _onnx(checkpoint: Checkpoint, images: Tensor) -> bytes:
         dynamo=True,
         verbose=False,
     )
+    assert program is not None
     program.model.metadata_props.update(_metadata(checkpoint.card))
     buffer = io.BytesIO()
-    program.save(buffer)
+    program.save(buffer)  # type: ignore[arg-type]  # a file is documented
     return buffer.getvalue()
 
 

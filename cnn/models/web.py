@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -62,13 +63,13 @@ def to_web(checkpoint: Checkpoint, name: str) -> bytes:
     return b"".join([MAGIC, struct.pack("<I", len(text)), text, *arrays])
 
 
-def _layers(network: nn.Sequential, weights: list[Tensor]) -> Iterator[dict]:
+def _layers(network: nn.Sequential, weights: list[Tensor]) -> Iterator[dict[str, Any]]:
     """Describe each layer of a network, and append its weights to `weights`."""
     for name, layer in network.named_children():
         yield {"name": name, **_layer(layer, weights)}
 
 
-def _layer(layer: nn.Module, weights: list[Tensor]) -> dict:
+def _layer(layer: nn.Module, weights: list[Tensor]) -> dict[str, Any]:
     match layer:
         case Normalize():
             mean, std = (values.flatten().tolist() for values in (layer.mean, layer.std))
@@ -84,7 +85,8 @@ def _layer(layer: nn.Module, weights: list[Tensor]) -> dict:
                 "bias": layer.bias is not None,
             }
         case nn.BatchNorm2d(track_running_stats=True, affine=True):
-            weights += [layer.weight, layer.bias, layer.running_mean, layer.running_var]
+            state = layer.state_dict()
+            weights += [state[name] for name in ("weight", "bias", "running_mean", "running_var")]
             return {"type": "batch_norm", "epsilon": layer.eps}
         case nn.Linear():
             _append_matrix(layer, weights)

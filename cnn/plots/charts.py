@@ -5,6 +5,7 @@ Their background is transparent, for light and dark pages.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ SIZE = 8, 5.6  # hundreds of pixels, of a chart
 AXES = 0.13, 0.16, 0.84, 0.8  # left, bottom, width and height, as fractions of it
 TILE, GAP = 100, 6  # pixels, of an image in a row
 CORRECT_CELL = (74, 77, 84)
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def confusion(counts: Tensor, classes: Sequence[str]) -> Image.Image:
@@ -54,7 +56,7 @@ def _label_width(classes: Sequence[str]) -> int:
     return max(round(_font(28).getlength(name)) for name in classes) + 30
 
 
-def _rotated_label(image: Image.Image, name: str, foot: tuple[int, int], font) -> None:
+def _rotated_label(image: Image.Image, name: str, foot: tuple[int, int], font: Font) -> None:
     """Write a name upwards, or level if it is a single character."""
     pen = ImageDraw.Draw(image)
     if len(name) == 1:
@@ -83,7 +85,7 @@ def reliability(diagram: Reliability) -> Image.Image:
 
 
 def plot_metric(
-    axes: Axes, rows: Sequence[Mapping], by: str, measure: str, factor: float = 1
+    axes: Axes, rows: Sequence[Mapping[str, Any]], by: str, measure: str, factor: float = 1
 ) -> None:
     """Plot a measure, "loss" or "accuracy", of both splits by "epoch" or "step" on given axes."""
     for split, name, color, style in (
@@ -175,5 +177,5 @@ def _to_image(figure: Figure) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba()))
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)

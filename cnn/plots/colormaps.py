@@ -4,6 +4,8 @@ A sequential one from black, for activations and probabilities, and a diverging 
 negative, white for zero and orange for positive values, for weights and attributions.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,7 @@ def diverging(values: Tensor, largest: float) -> Tensor:
     return interpolate(DIVERGING, (values / max(largest, 1e-12) + 1) / 2)
 
 
-def interpolate(colors: tuple, fractions: Tensor) -> Tensor:
+def interpolate(colors: Sequence[tuple[int, ...]], fractions: Tensor) -> Tensor:
     """Interpolate colors (..., 3) uint8, from the first at 0 to the last at 1."""
     stops = torch.tensor(colors, dtype=torch.float32)
     index = fractions.float().clamp(0, 1) * (len(stops) - 1)

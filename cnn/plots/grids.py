@@ -1,6 +1,6 @@
 """Image grids of filters and feature maps, and single images enlarged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ ENLARGED = 448  # pixels, of a single image
 GAP = 8
 CAPTION = 22
 LEGEND_HEIGHT = 30
+
+Scale = str | Sequence[tuple[int, ...]]  # a sentence, or the colors from the lowest value on
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,15 @@ def feature_map_grid(maps: Tensor, each: bool = False) -> Image.Image:
     All maps share one scale, or `each` map has its own.
     """
     if each:
-        low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-        fractions = (maps - low) / (high - low).clamp(min=1e-12)
+        lowest, highest = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+        fractions = (maps - lowest) / (highest - lowest).clamp(min=1e-12)
         text = "each map from its own lowest value to its own highest"
         return _grid(sequential(fractions, 0, 1), text)
     low, high = maps.min().item(), maps.max().item()
     return _grid(sequential(maps, low, high), SEQUENTIAL, low, high)
 
 
-def _grid(tiles: Tensor, scale: str | tuple, low: float = 0, high: float = 0) -> Image.Image:
+def _grid(tiles: Tensor, scale: Scale, low: float = 0, high: float = 0) -> Image.Image:
     """Draw tiles, colors (N, H, W, 3), as a grid with transparent gaps and a legend below."""
     layout = GridLayout(*tiles.shape[:3])
     canvas = np.zeros((*layout.size[::-1], 4), np.uint8)
@@ -121,7 +123,7 @@ def _grid(tiles: Tensor, scale: str | tuple, low: float = 0, high: float = 0) ->
     return sheet
 
 
-def _print_scale(sheet: Image.Image, scale: str | tuple, low: float, high: float) -> None:
+def _print_scale(sheet: Image.Image, scale: Scale, low: float, high: float) -> None:
     pen, font, middle = ImageDraw.Draw(sheet), ImageFont.load_default(15), sheet.height - 12
     if isinstance(scale, str):
         pen.text((0, middle), scale, GREY, font, "lm")

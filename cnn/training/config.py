@@ -18,7 +18,9 @@ FLIP = "alternating-flip"
 NONE = "none"  # as text: an optional field without a value, and an empty list
 
 
-def _field(default, text: str, *, choices: Collection[str] = (), range: tuple = ()):
+def _field(
+    default: Any, text: str, *, choices: Collection[str] = (), range: tuple[float, ...] = ()
+) -> Any:
     return field(default=default, metadata={"help": text, "choices": choices, "range": range})
 
 
@@ -102,7 +104,7 @@ class Recipe:
         """Which weights the run keeps: "last" or "best"."""
         return self.keep or ("best" if self.patience else "last")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         dataset = get_dataset(self.dataset)
         for item in fields(self):
             value = getattr(self, item.name)
@@ -130,7 +132,7 @@ def _has_type(name: str, value: Any) -> bool:
     return type(value) is field_type(name)
 
 
-def _check(item: Field, value: Any, dataset: Dataset) -> None:
+def _check(item: Field[Any], value: Any, dataset: Dataset) -> None:
     """Raise a `UserError` for a name that is not a choice and a number out of range."""
     choices, range, name = item.metadata["choices"], item.metadata["range"], item.name
     if name == "augmentation":
@@ -215,12 +217,10 @@ def from_dict(values: dict[str, Any]) -> Recipe:
         raise UserError(
             f"A recipe has no field {min(unknown)!r}. Use a checkpoint made by this program."
         )
-    return Recipe(
-        **{
-            name: tuple(value) if field_type(name) is tuple else value
-            for name, value in values.items()
-        }
-    )
+    arguments: dict[str, Any] = {
+        name: tuple(value) if field_type(name) is tuple else value for name, value in values.items()
+    }
+    return Recipe(**arguments)
 
 
 def to_args(recipe: Recipe) -> list[str]:

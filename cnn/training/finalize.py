@@ -19,7 +19,8 @@ from cnn.data.datasets import Split
 from cnn.evaluation import inference, metrics
 from cnn.evaluation.report import evaluate_for_card
 from cnn.models import architectures, checkpoints
-from cnn.models.checkpoints import Checkpoint, ModelCard
+from cnn.models.card import ModelCard
+from cnn.models.checkpoints import Checkpoint
 from cnn.training.config import Recipe, to_args
 from cnn.training.loop import fit
 from cnn.training.presets import PRESETS

@@ -16,7 +16,8 @@ from cnn.data import datasets, pen_strokes
 from cnn.data.datasets import Split
 from cnn.data.pen_strokes import PenStrokes
 from cnn.evaluation import inference, metrics
-from cnn.models.checkpoints import Checkpoint, ModelCard
+from cnn.models.card import ModelCard
+from cnn.models.checkpoints import Checkpoint
 from cnn.training.config import Recipe
 
 REHEARSAL_IMAGES = 4_000  # of the data set, beside somebody's own examples
@@ -76,12 +77,13 @@ def draw_examples(
 
 def mix(train: Split, examples: Split) -> Split:
     """Mix some of the data set's images with examples, repeated to be a fixed fraction."""
-    known = train[:: max(1, len(train) // REHEARSAL_IMAGES)]
-    target = len(known) * EXAMPLES_FRACTION / (1 - EXAMPLES_FRACTION)
+    step = max(1, len(train) // REHEARSAL_IMAGES)
+    images, labels = train.images[::step], train.labels[::step]
+    target = len(images) * EXAMPLES_FRACTION / (1 - EXAMPLES_FRACTION)
     repeats = max(1, round(target / len(examples)))
     return Split(
-        torch.cat([known.images, examples.images.repeat(repeats, 1, 1, 1)]),
-        torch.cat([known.labels, examples.labels.repeat(repeats)]),
+        torch.cat([images, examples.images.repeat(repeats, 1, 1, 1)]),
+        torch.cat([labels, examples.labels.repeat(repeats)]),
     )
 
 

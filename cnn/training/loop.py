@@ -43,7 +43,8 @@ def _epochs(run: TrainState) -> Iterator[Progress]:
     steps, reported = run.steps, 0.0
     while run.step < steps:
         epoch = run.step // run.steps_per_epoch
-        loss, correct, seen = torch.zeros((), device=run.device), 0, 0
+        loss, seen = torch.zeros((), device=run.device), 0
+        correct = torch.zeros((), dtype=torch.int64, device=run.device)
         run.network.train()
         started = time.perf_counter()
         order = torch.randperm(len(run.splits.train), generator=run.generator)[run.shard]
@@ -117,7 +118,7 @@ def _step(
     run.scaler.step(run.optimizer)
     run.scaler.update()
     if run.ema_model is not None:
-        _update_ema(run)
+        _update_ema(run, run.ema_model)
     logits = logits.detach()
     cross_entropy = functional.cross_entropy(logits, labels, reduction="sum")
     return cross_entropy, (logits.argmax(1) == labels).sum()
@@ -145,10 +146,10 @@ def _distillation_loss(teacher: nn.Sequential, images: Tensor, logits: Tensor) -
 
 
 @torch.no_grad()
-def _update_ema(run: TrainState) -> None:
+def _update_ema(run: TrainState, ema_model: nn.Module) -> None:
     """Move the averaged weights towards the network's, in larger steps while the run is young."""
     weight = 1 - min(run.recipe.ema_decay, (1 + run.step) / (10 + run.step))
-    pairs = zip(run.ema_model.state_dict().values(), run.network.state_dict().values(), strict=True)
+    pairs = zip(ema_model.state_dict().values(), run.network.state_dict().values(), strict=True)
     for mean, latest in pairs:
         if mean.is_floating_point():
             mean.lerp_(latest, weight)
@@ -177,8 +178,8 @@ def _report(
         learning_rate=run.optimizer.param_groups[0]["lr"],
         train_loss=means[0],
         train_accuracy=means[1],
-        validation_loss=validation and validation.loss,
-        validation_accuracy=validation and validation.accuracy,
+        validation_loss=None if validation is None else validation.loss,
+        validation_accuracy=None if validation is None else validation.accuracy,
         images_per_second=run.step * run.recipe.batch_size / max(run.seconds, 1e-9),
         batch_loss=batch_means[0],
         batch_accuracy=batch_means[1],
@@ -193,8 +194,8 @@ def _report(
 
 
 def _keep_best_epoch(run: TrainState, progress: Progress) -> None:
-    best = run.best_epoch
-    if best is None or progress.validation_loss < best.progress.validation_loss:
+    losses = [row["validation_loss"] for row in run.history]
+    if losses.index(min(losses)) == len(losses) - 1:
         run.best_epoch = BestWeights(progress, copy.deepcopy(run.eval_model.state_dict()))
 
 

@@ -1,6 +1,7 @@
 """Optimizers and learning rate schedules."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +22,12 @@ class Muon(torch.optim.Optimizer):
     the orthogonalisation.
     """
 
-    def __init__(self, groups: list[dict], momentum: float, precision: torch.dtype):
+    def __init__(self, groups: list[dict[str, Any]], momentum: float, precision: torch.dtype):
         super().__init__(groups, {"lr": 0.0, "momentum": momentum, "weight_decay": 0.0})
         self._precision = precision
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every weight that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:

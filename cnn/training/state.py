@@ -5,16 +5,19 @@ import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from cnn import UserError, hardware
 from cnn.data import datasets, outliers, pen_strokes, synthetic
 from cnn.data.datasets import Split, Splits
 from cnn.evaluation import inference
 from cnn.models import architectures, checkpoints
-from cnn.models.checkpoints import Checkpoint, ModelCard
+from cnn.models.card import ModelCard
+from cnn.models.checkpoints import Checkpoint
 from cnn.training import optimizers
 from cnn.training.config import Recipe
 
@@ -45,7 +48,7 @@ class Progress:
     batch_loss: float = math.nan
     batch_accuracy: float = math.nan
 
-    def row(self) -> dict[str, float | None]:
+    def row(self) -> dict[str, Any]:
         """Return the figures that JSON lines, tables and model cards hold: all but the batch's."""
         return {name: value for name, value in asdict(self).items() if "batch" not in name}
 
@@ -81,7 +84,7 @@ class TrainState:
     forward: nn.Module
     ema_model: nn.Sequential | None
     optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
+    scaler: GradScaler
     generator: torch.Generator
     flip_mask: Tensor
     device: torch.device
@@ -90,7 +93,7 @@ class TrainState:
     shard: slice = field(default_factory=lambda: slice(None))
     step: int = 0
     seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     progress: Progress | None = None
     best: BestWeights | None = None
     best_epoch: BestWeights | None = None
@@ -160,7 +163,7 @@ def start(
         )
     torch.manual_seed(recipe.seed)
     network = architectures.build(recipe.model, dataset, recipe.dropout)
-    network.to(device, memory_format=torch.channels_last)
+    _move(network, device)
     if recipe.init_fraction and not init:
         raise UserError(
             "There are no initial weights to average with. Name a checkpoint to start from, or "
@@ -180,7 +183,7 @@ def start(
         forward=network,
         ema_model=copy.deepcopy(network) if recipe.ema_decay else None,
         optimizer=optimizers.build_optimizer(network, recipe, precision),
-        scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
+        scaler=GradScaler(device.type, enabled=precision == torch.float16),
         generator=generator,
         flip_mask=torch.rand(len(splits.train), generator=generator) < 0.5,
         device=device,
@@ -189,21 +192,26 @@ def start(
         seconds=seconds,
         init_card=init and init.card,
         init_weights=init.network.state_dict() if init and recipe.init_fraction else None,
-        teacher=_load_teacher(recipe, device) if recipe.teacher else None,
+        teacher=_load_teacher(recipe.teacher, recipe.dataset, device) if recipe.teacher else None,
         outliers=outliers.load(recipe.outliers, dataset).train if recipe.outliers else None,
     )
 
 
-def _load_teacher(recipe: Recipe, device: torch.device) -> nn.Sequential:
-    path = Path(recipe.teacher)
-    bundled = checkpoints.BUNDLED / f"{recipe.teacher}{checkpoints.SUFFIX}"
+def _load_teacher(name: str, dataset: str, device: torch.device) -> nn.Sequential:
+    path = Path(name)
+    bundled = checkpoints.BUNDLED / f"{name}{checkpoints.SUFFIX}"
     network, card, _ = checkpoints.load(bundled if bundled.exists() and not path.exists() else path)
-    if card.dataset != recipe.dataset:
+    if card.dataset != dataset:
         raise UserError(
-            f"{recipe.teacher!r} was trained on {card.dataset!r} and cannot teach "
-            f"{recipe.dataset!r}. Choose a teacher of the same data set."
+            f"{name!r} was trained on {card.dataset!r} and cannot teach "
+            f"{dataset!r}. Choose a teacher of the same data set."
         )
-    return network.to(device, memory_format=torch.channels_last)
+    return _move(network, device)
+
+
+def _move(network: nn.Sequential, device: torch.device) -> nn.Sequential:
+    """Move a network to a device, its weights channels last in memory."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _load_weights(network: nn.Sequential, init: Checkpoint, recipe: Recipe) -> None:

@@ -32,7 +32,8 @@ from cnn.training.loop import fit
 from cnn.training.state import start
 
 METRICS = ("train_loss", "validation_loss", "validation_accuracy", "seconds")
-Space = Mapping[str, list | tuple]
+Values = list[Any] | tuple[Any, Any]  # choices, or the ends of a range
+Space = Mapping[str, Values]
 Combination = tuple[dict[str, Any], Recipe]
 
 
@@ -59,13 +60,13 @@ class Trial:
         return shlex.join(to_args(self.recipe))
 
 
-def parse_space(texts: Iterable[str]) -> dict[str, list | tuple]:
+def parse_space(texts: Iterable[str]) -> dict[str, Values]:
     """Parse "field=value,value" to a list of choices and "field=low..high" to a range.
 
     Names within a value are joined by a plus: "augmentation=affine,affine+elastic". Only numbers
     have ranges.
     """
-    space: dict[str, list | tuple] = {}
+    space: dict[str, Values] = {}
     for text in texts:
         name, _, values = text.partition("=")
         name = name.strip().replace("-", "_")
@@ -92,7 +93,7 @@ def random_search(base: Recipe, space: Space, count: int) -> list[Combination]:
     """Draw combinations at random, the same ones every time; log-uniformly from a range."""
     generator = random.Random(0)
 
-    def draw(values: list | tuple) -> Any:
+    def draw(values: Values) -> Any:
         if isinstance(values, list):
             return generator.choice(values)
         low, high = values
@@ -130,6 +131,7 @@ def run_trial(trial: Trial) -> dict[str, float]:
     for _ in fit(run):
         pass
     kept = run.best_epoch.progress if run.best_epoch else run.progress
+    assert kept is not None
     return {name: float(f"{kept.row()[name]:.6g}") for name in METRICS}
 
 
