@@ -207,8 +207,9 @@ def test_a_prediction_is_a_line_with_its_verdict(folder, image_file):
     code, out, _ = run("predict", image_file, "--checkpoints", folder)
     digit, photo = out.splitlines()
     assert code == 0
-    assert re.fullmatch(r"MNIST -> \d \(\d+\.\d %\), (confident|uncertain)", digit)
-    assert re.fullmatch(r"CIFAR-10 -> [a-z]+ \(\d+\.\d %\), (confident|uncertain)", photo)
+    result = r"\((>\u00a0)?\d+\.\d\u00a0%\), (confident|uncertain)"
+    assert re.fullmatch(rf"MNIST -> \d {result}", digit)
+    assert re.fullmatch(rf"CIFAR-10 -> [a-z]+ {result}", photo)
 
 
 def test_figures_of_a_prediction_are_written_to_their_folder(folder, image_file, tmp_path):
