@@ -92,6 +92,7 @@ STYLES = (
     "models.css",
     "train.css",
     "examples.css",
+    "print.css",
 )
 SCRIPTS = ("dock.js", "combobox_tab_fix.js")
 

@@ -3,6 +3,7 @@
 import gradio as gr
 
 from cnn.evaluation import prediction as predictions
+from cnn.evaluation.percentages import percentages
 from cnn.evaluation.prediction import predict
 from cnn.interpret import attribution
 from cnn.interpret.attribution import METHODS
@@ -36,7 +37,8 @@ def _rows(subject: Subject, session: VisitorSession, event: gr.EventData) -> str
     ranked = [name for name, _ in prediction.ranked]
     wanted = str(event._data.get("label", ""))
     second = wanted if wanted in ranked else ranked[1]
-    probabilities = dict(prediction.ranked)
+    texts = percentages(prediction.probabilities)
+    probabilities = dict(zip(checkpoint.card.classes, texts, strict=True))
     labels = (ranked[0], second)
     words = ("predicted", "runner-up" if second == ranked[1] else "chosen")
     images = _images(checkpoint, subject, labels)
