@@ -22,6 +22,8 @@ from cnn.web.session import VisitorSession, choices, chooser
 from cnn.web.subject import Strokes, Subject
 from cnn.web.tabs import draw_examples, draw_sheet
 
+SCRIPTS = ("browser_inference.js", "pad.js", "pad_prediction.js", "pad_pen.js", "pad_page.js")
+
 
 def dock(session: gr.State, subject: gr.State) -> tuple[gr.HTML, gr.HTML] | None:
     """Add the pad and the photograph of digits, each with its prediction, for every tab."""
@@ -74,7 +76,7 @@ def _pad(template: VisitorSession) -> gr.HTML:
     return components.prediction_panel(
         template.checkpoint(MNIST.name).card,
         before=components.render("pad.html", photographs=True),
-        script=components.asset("browser_inference.js") + components.asset("pad.js"),
+        script="".join(map(components.asset, SCRIPTS)),
         css_template=components.asset("pad.css"),
         elem_classes="pad-panel",
         server_functions=[_web_models(template)],
