@@ -7,7 +7,6 @@ const columns = element.querySelector(".layers");
 
 cnn.selection = { layer: cnn.parameter("layer"), map: cnn.parameter("map"), row: null, column: null };
 details = () => cnn.selection;
-let waiting = false; // for the maps of another layer
 let canvases = new Map(); // by layer: [{canvas, channel}]
 
 function mapButton(layer, channel) {
@@ -22,9 +21,8 @@ function mapButton(layer, channel) {
   return { button, canvas, channel };
 }
 
-function addMaps(parent, layer, count) {
+function addMaps(parent, layer, levels, count) {
   const [, height, width] = layer.shape;
-  const levels = bytes(layer.maps);
   const colors = layer.name === "input" ? ramp("--grey") : ramp(layer.signed ? "--diverging" : "--sequential");
   const kept = canvases.get(layer.name) || [];
   layer.channels.slice(0, count).forEach((channel, index) => {
@@ -75,7 +73,7 @@ function column(layer) {
   body.className = "layer-body";
   if (layer.shape.length === 1) addUnits(body, layer);
   else if (layer.name === "input" && layer.shape[0] === 3) addColors(body, layer);
-  else addMaps(body, layer, props.value.strongest);
+  else addMaps(body, layer, bytes(layer.maps), props.value.strongest);
   node.append(head, body);
   return node;
 }
@@ -136,20 +134,40 @@ function build() {
   columns.replaceChildren(...shown.layers.map(column), classColumn(shown.output));
   showClasses(shown.output.logits, shown.output.probabilities);
   columns.scrollLeft = left;
-  const layer = shown.layers.find(({ name }) => name === shown.selected);
-  if (cnn.selection.layer !== shown.selected && !waiting) cnn.selection = { layer: shown.selected, map: "", row: null, column: null };
-  waiting = false;
-  const section = document.querySelector(".layer-maps");
-  const grid = section.querySelector(".maps");
-  section.querySelector("h3").textContent = `${layer.name}: ${layer.shape[0]} maps of ${layer.shape[1]} × ${layer.shape[2]}`;
-  grid.replaceChildren();
-  addMaps(grid, layer, layer.channels.length);
-  [...grid.children].sort((a, b) => a.dataset.map - b.dataset.map).forEach((button) => grid.append(button));
+  const selected = layerOf(cnn.selection.layer);
+  if (!hasMaps(selected)) cnn.selection = { layer: shown.selected, map: "", row: null, column: null };
+  if (cnn.selection.layer !== shown.selected) return showSelected(); // it was pressed meanwhile
+  const layer = layerOf(shown.selected);
+  showMaps(layer, bytes(layer.maps));
   if (cnn.selection.map === "") {
     cnn.selection.map = String(layer.channels[0]);
     dispatchEvent(new Event("selectionchange"));
   }
+}
+
+const layerOf = (name) => props.value?.layers?.find((layer) => layer.name === name);
+const hasMaps = (layer) => layer && layer.name !== "input" && layer.shape.length === 3;
+
+// Shows all maps of a layer, whose `levels` stand in the order of its `channels`.
+function showMaps(layer, levels) {
+  const section = document.querySelector(".layer-maps");
+  const grid = section.querySelector(".maps");
+  section.querySelector("h3").textContent = `${layer.name}: ${layer.shape[0]} maps of ${layer.shape[1]} × ${layer.shape[2]}`;
+  grid.replaceChildren();
+  canvases.forEach((maps, name) => canvases.set(name, maps.filter(({ canvas }) => canvas.isConnected)));
+  addMaps(grid, layer, levels, layer.channels.length);
+  [...grid.children].sort((a, b) => a.dataset.map - b.dataset.map).forEach((button) => grid.append(button));
   ring();
+}
+
+// Shows the selected layer from what the browser has computed for this input; else Python is asked.
+function showSelected() {
+  const layer = layerOf(cnn.selection.layer);
+  const { version, network, layers } = cnn.activations || {};
+  const computed = layer && version === cnn.version && network.name === props.value.network && layers.find(({ name }) => name === layer.name);
+  if (!computed) return follow(true);
+  const { largest, signed } = range(computed.values);
+  showMaps({ ...layer, signed, channels: [...Array(layer.shape[0]).keys()] }, levelsOf(computed.values, largest));
 }
 
 function choose({ layer, map, row = null, column = null }, push = true) {
@@ -157,10 +175,7 @@ function choose({ layer, map, row = null, column = null }, push = true) {
   cnn.selection = { layer, map: map ?? "", row, column };
   if (push) cnn.setAddress({ layer, map: map ?? "" });
   ring();
-  if (!sameLayer) {
-    waiting = true;
-    follow(true);
-  }
+  if (!sameLayer) showSelected();
   dispatchEvent(new Event("selectionchange"));
 }
 cnn.select = choose;
@@ -168,9 +183,9 @@ cnn.select = choose;
 function press(event) {
   if (!element.isConnected) return removeEventListener("click", press);
   const pressed = event.target.closest(":is(.network, .layer-maps) [data-layer]");
-  if (!pressed || pressed.dataset.layer === "input") return;
-  const layer = props.value.layers.find(({ name }) => name === pressed.dataset.layer);
-  if (layer && layer.shape.length === 3) choose({ layer: layer.name, map: pressed.dataset.map ?? String(layer.channels[0]) });
+  if (!pressed) return;
+  const layer = layerOf(pressed.dataset.layer);
+  if (hasMaps(layer)) choose({ layer: layer.name, map: pressed.dataset.map ?? String(layer.channels[0]) });
 }
 addEventListener("click", press);
 

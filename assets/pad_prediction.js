@@ -30,8 +30,10 @@ async function loadNetwork() {
 async function predict() {
   if (network) {
     try {
+      const { version } = cnn;
       const prediction = await network.predict(strokes);
       const detail = { ...prediction, network: network.header };
+      cnn.activations = { ...detail, version };
       setTimeout(() => dispatchEvent(new CustomEvent("activations", { detail }))); // the bars come first
       return describe(prediction, network.source);
     } catch {

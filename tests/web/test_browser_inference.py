@@ -107,6 +107,23 @@ def test_inside_maps_classes_and_one_activation_follow_the_pen_without_a_questio
     page.mouse.up()
 
 
+def test_a_pressed_layer_shows_its_maps_without_waiting_for_the_server(page):
+    page.get_by_role("tab", name="Inside").click()
+    expect(page.locator("#activation .sum").first).to_be_visible()
+    clear(page)
+    visitor.draw_digit(page, 7)
+    has_settled(page, "7")
+    page.wait_for_function("!document.querySelector('.inside .stale')")
+    page.route("**/queue/join*", lambda route: None)  # the server answers nothing from here on
+    page.locator(".layer-head button[data-layer=relu2]").click()
+    expect(page.locator(".layer-maps h3")).to_contain_text("relu2: 64 maps of 14 × 14")
+    expect(page.locator(".maps button")).to_have_count(64)
+    shown = page.locator(".layer-maps canvas").evaluate_all(
+        "maps => new Set(maps.map((map) => map.toDataURL())).size"
+    )
+    assert shown > 10
+
+
 def test_without_a_connection_drawings_are_still_predicted(page):
     page.context.set_offline(True)
     for digit in (2, 4, 8):

@@ -28,7 +28,7 @@ def preset_cards(chosen: str, estimates: Mapping[Recipe, float], limit: float) -
         presets=[
             {
                 "name": name,
-                "title": PRESETS[name].title,
+                "title": PRESETS[name].title.replace(" %", "\u00a0%"),
                 "chosen": name == chosen,
                 **_estimate(estimates.get(PRESETS[name].recipe), limit),
             }
