@@ -180,6 +180,7 @@ def test_what_may_be_refused_waits_in_the_queue_for_gradio_shows_no_toast_elsewh
         "load_example",
         "busy",
         "busy_1",
+        "busy_2",
         "remove",
         "resume",
         "lambda",
