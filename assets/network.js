@@ -143,6 +143,7 @@ function build() {
     cnn.selection.map = String(layer.channels[0]);
     dispatchEvent(new Event("selectionchange"));
   }
+  ring();
 }
 
 const layerOf = (name) => props.value?.layers?.find((layer) => layer.name === name);
@@ -157,7 +158,6 @@ function showMaps(layer, levels) {
   canvases.forEach((maps, name) => canvases.set(name, maps.filter(({ canvas }) => canvas.isConnected)));
   addMaps(grid, layer, levels, layer.channels.length);
   [...grid.children].sort((a, b) => a.dataset.map - b.dataset.map).forEach((button) => grid.append(button));
-  ring();
 }
 
 // Shows the selected layer from what the browser has computed for this input; else Python is asked.
@@ -168,6 +168,7 @@ function showSelected() {
   if (!computed) return follow(true);
   const { largest, signed } = range(computed.values);
   showMaps({ ...layer, signed, channels: [...Array(layer.shape[0]).keys()] }, levelsOf(computed.values, largest));
+  ring();
 }
 
 function choose({ layer, map, row = null, column = null }, push = true) {
