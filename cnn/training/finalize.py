@@ -149,6 +149,8 @@ def _command(run: TrainState, reference_accuracy: float | None, make_default: bo
         words += ["--reference-accuracy", str(reference_accuracy)]
     if make_default:
         words.append("--make-default")
+    if torch.are_deterministic_algorithms_enabled():
+        words.append("--deterministic")
     words += ["--output", f"{_file_name(run.recipe)}.safetensors"]
     if not run.init_card:
         return shlex.join(words)

@@ -19,8 +19,7 @@ def save_state(run: TrainState, path: str | Path) -> None:
     """Write all that the run needs to go on, whole or not at all. Call it between two epochs."""
     state = {
         "recipe": dataclasses.asdict(run.recipe),
-        "device": run.device.type,
-        "precision": hardware.precision_name(run.precision),
+        **_numerics(run),
         "network": run.network.state_dict(),
         "ema_model": run.ema_model and run.ema_model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
@@ -40,8 +39,8 @@ def save_state(run: TrainState, path: str | Path) -> None:
 def load_state(run: TrainState, path: str | Path) -> None:
     """Bring a run that has just been started to where the file left it.
 
-    A file that is missing, damaged or not a training state, and one of another recipe, device or
-    precision, are a `UserError`.
+    A file that is missing, damaged or not a training state, and one of another recipe, device,
+    precision or choice of algorithms, are a `UserError`.
     """
     path = Path(path)
     if not path.exists():
@@ -66,11 +65,20 @@ def _not_a_state(path: Path) -> UserError:
     return UserError(f"{str(path)!r} is not a whole training state. Name another file.")
 
 
+def _numerics(run: TrainState) -> dict[str, object]:
+    """Return what decides, beside the recipe, to which bits the weights are trained."""
+    return {
+        "device": run.device.type,
+        "precision": hardware.precision_name(run.precision),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
 def _differences(run: TrainState, state: dict[str, Any]) -> list[str]:
     """Describe each setting that the file has another value of."""
-    saved = state["recipe"] | {name: state[name] for name in ("device", "precision")}
-    current = dataclasses.asdict(run.recipe)
-    current |= {"device": run.device.type, "precision": hardware.precision_name(run.precision)}
+    numerics = _numerics(run)
+    saved = state["recipe"] | {name: state[name] for name in numerics}
+    current = dataclasses.asdict(run.recipe) | numerics
     return [
         f"{name} ({saved.get(name)} there, {value} here)"
         for name, value in current.items()

@@ -174,3 +174,5 @@ def without_side_effects():
 def test_a_run_uses_deterministic_algorithms_only_when_asked(tmp_path, flags):
     lines("train", *SHORT_RUN, "--output", tmp_path / "a", *flags)
     assert torch.are_deterministic_algorithms_enabled() == bool(flags)
+    command = checkpoints.load(tmp_path / "a").card.command
+    assert ("--deterministic" in command) == bool(flags)

@@ -62,8 +62,10 @@ def test_the_state_of_another_recipe_is_an_error(splits, tmp_path):
         load_state(other, tmp_path / "run")
 
 
-@pytest.mark.parametrize("field", ["device", "precision"])
-def test_the_state_of_another_device_or_precision_is_an_error(splits, tmp_path, field):
+@pytest.mark.parametrize("field", ["device", "precision", "deterministic"])
+def test_the_state_of_another_device_precision_or_choice_of_algorithms_is_an_error(
+    splits, tmp_path, field
+):
     state = start(RECIPE, splits, learner.CPU, torch.float32)
     save_state(state, tmp_path / "run")
     content = torch.load(tmp_path / "run")
