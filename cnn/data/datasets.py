@@ -80,7 +80,9 @@ def _read_cifar10(folder: Path, train: bool, unpack: bool) -> Split:
 
 
 def _write_synthetic(_: Path, train: bool, unpack: bool) -> Split:
-    return _synthetic()[:10_000] if train else _synthetic()[10_000:]
+    chosen = slice(10_000) if train else slice(10_000, None)
+    images, labels = _synthetic()
+    return Split(images[chosen], labels[chosen])
 
 
 @functools.cache
@@ -237,7 +239,14 @@ def _split(dataset: Dataset, train: Split, test: Split, validation_size: int | N
             f"has {len(train):,} training images. Choose from 1 to {len(train) - 1:,}."
         )
     held_out = _stratified(train.labels, validation_size, len(dataset.classes))
-    return Splits(train[~held_out], train[held_out], test)
+    return _partitioned(train, held_out, test)
+
+
+def _partitioned(split: Split, held_out: Tensor, test: Split) -> Splits:
+    train, validation = (
+        Split(split.images[mask], split.labels[mask]) for mask in (~held_out, held_out)
+    )
+    return Splits(train, validation, test)
 
 
 def default_validation_size(train_size: int) -> int:
@@ -256,12 +265,11 @@ def _read_or_download(dataset: Dataset, on_progress: Callable[[float], object]) 
             return [dataset.read(target, train, False) for train in (True, False)]
         count = len(dataset.archives)
         for index, (name, md5, urls) in enumerate(dataset.archives):
-            downloads.fetch(
-                urls,
-                temporary / name,
-                md5,
-                lambda fraction, index=index: on_progress((index + fraction) / count),
-            )
+
+            def report(fraction: float, done: int = index) -> None:
+                on_progress((done + fraction) / count)
+
+            downloads.fetch(urls, temporary / name, md5, report)
         parts = [dataset.read(temporary, train, True) for train in (True, False)]
         for unpacked in [path for path in temporary.iterdir() if path.is_dir()]:
             if (target / unpacked.name).exists():
@@ -304,7 +312,7 @@ def fold(splits: Splits, index: int, count: int) -> Splits:
     images = Split(*(torch.cat(pair) for pair in pairs))
     classes = int(images.labels.max()) + 1
     held_out = _rank_in_class(images.labels, classes) % count == index
-    return Splits(images[~held_out], images[held_out], splits.test)
+    return _partitioned(images, held_out, splits.test)
 
 
 def _stratified(labels: Tensor, count: int, classes: int) -> Tensor:

@@ -21,7 +21,7 @@ STROKE_WIDTHS = (1.2, 4.4)  # pixels in MNIST's box: 99 % of its training images
 USUAL_STROKE_WIDTHS = (2.0, 3.6)
 
 
-def digit_from_strokes(drawn: list) -> Tensor:
+def digit_from_strokes(drawn: strokes.Strokes) -> Tensor:
     """Draw a visitor's strokes the way the digits of MNIST were drawn.
 
     `drawn` is a list of strokes, a stroke a list of (x, y) points, y down, any unit.
@@ -53,7 +53,7 @@ def digit_from_strokes(drawn: list) -> Tensor:
     return torch.from_numpy(strokes.rasterize(checked))[None, None]
 
 
-def _points(stroke) -> np.ndarray:
+def _points(stroke: object) -> np.ndarray:
     try:
         points = np.asarray(stroke)
     except (ValueError, TypeError, OverflowError):
@@ -68,7 +68,7 @@ def _points(stroke) -> np.ndarray:
     return points
 
 
-def _type_name(value) -> str:
+def _type_name(value: object) -> str:
     return f"a {type(value).__name__}"
 
 

@@ -30,7 +30,7 @@ class Outliers(NamedTuple):
     held_out: Tensor
 
 
-class _Unpacked(torchvision.datasets.CIFAR100):
+class _Unpacked(torchvision.datasets.CIFAR100):  # type: ignore[misc]  # it has no annotations
     """CIFAR-100 whose archive is checked when it is downloaded, and not its files."""
 
     train_list = tuple((name, None) for name, _ in torchvision.datasets.CIFAR100.train_list)
@@ -128,16 +128,19 @@ def load(names: tuple[str, ...], dataset: Dataset) -> Outliers:
     out.
     """
     sources = [_load_source(name, dataset) for name in names]
-    return Outliers(*(torch.cat(parts) for parts in zip(*sources, strict=True)))
+    return Outliers(
+        torch.cat([source.train for source in sources]),
+        torch.cat([source.held_out for source in sources]),
+    )
 
 
 def _load_source(name: str, dataset: Dataset) -> Outliers:
     if pen_strokes.is_known(name):
         strokes = pen_strokes.without_digit_like(pen_strokes.load(name))
         train, held_out = pen_strokes.split(strokes)
-        images = Outliers(pen_strokes.rasterize_varied(train), pen_strokes.rasterize(held_out))
-        _check_shape(name, images.train, dataset)
-        return images
+        drawn = Outliers(pen_strokes.rasterize_varied(train), pen_strokes.rasterize(held_out))
+        _check_shape(name, drawn.train, dataset)
+        return drawn
     images = outlier_images(name, dataset)
     kept = len(images) - round(HELD_OUT * len(images))
     return Outliers(images[:kept], images[kept:])

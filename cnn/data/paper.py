@@ -7,6 +7,7 @@ labelled, and what is a rim, a rule, a printed box or a neighbor's ink is left o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -57,18 +58,18 @@ def find_digits(image: Image.Image) -> list[Digit]:
     gives an empty list; more than 30 marks are a `UserError`.
     """
     scale = max(image.size) / WORKING_SIDE
-    size = image.size if scale <= 1 else tuple(max(1, round(side / scale)) for side in image.size)
+    width, height = image.size if scale <= 1 else (max(1, round(s / scale)) for s in image.size)
     colors = image if image.mode == "RGB" else image.convert("RGB")
-    if size != image.size:
-        colors = colors.resize(size, Image.Resampling.BOX, reducing_gap=2)
+    if (width, height) != image.size:
+        colors = colors.resize((width, height), Image.Resampling.BOX, reducing_gap=2)
     pixels = np.asarray(colors, np.float32)
-    if max(size) <= SMALL_SIDE:
+    if max(width, height) <= SMALL_SIDE:
         ink = _flat_ink(pixels)
         found = [(_unstretched(ink), _bounding_box(ink > FAINTEST))] if ink.max() > FAINTEST else []
     else:
         ink, labels, marks = _marks(pixels)
         found = [(_part(ink, labels, mark), mark) for mark in marks]
-    across, down = image.width / size[0], image.height / size[1]
+    across, down = image.width / width, image.height / height
     return [
         Digit(
             (
@@ -151,7 +152,7 @@ def _marks(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Mark]]:
         )
         labels = label(_without(mask, lines), connectivity=2)
         parts = _real_parts(labels, edges > 0.35 * contrast)
-    marks = group([Mark(*part.bbox, (part.label,)) for part in parts])
+    marks = group([_mark(part) for part in parts])
     if len(marks) > MAX_MARKS:
         raise UserError("This is a page of text, it seems. Crop one digit or a line of them.")
     ink = np.where(contrast > max(faintest / 2, EDGE_SHARE * peak), contrast / max(peak, 1e-6), 0)
@@ -286,7 +287,7 @@ def _without(mask: np.ndarray, lines: np.ndarray) -> np.ndarray:
     return ndimage.binary_closing(kept, np.ones((5, 5), bool)) & mask | kept
 
 
-def _real_parts(labels: np.ndarray, sharp: np.ndarray) -> list:
+def _real_parts(labels: np.ndarray, sharp: np.ndarray) -> list[Any]:
     """Return the connected parts that are a pen's: no specks, shadows or neighbors."""
     height, width = labels.shape
     parts = [part for part in regionprops(labels) if part.area >= 4]
@@ -296,7 +297,7 @@ def _real_parts(labels: np.ndarray, sharp: np.ndarray) -> list:
     largest = max(_extent(part) for part in parts)
     parts = [part for part in parts if _extent(part) >= max(4, 0.06 * largest)]
 
-    def touches(part) -> bool:
+    def touches(part: Any) -> bool:
         top, left, bottom, right = part.bbox
         return top <= 1 or left <= 1 or bottom >= height - 1 or right >= width - 1
 
@@ -308,12 +309,17 @@ def _real_parts(labels: np.ndarray, sharp: np.ndarray) -> list:
     return parts
 
 
-def _extent(part) -> int:
+def _mark(part: Any) -> Mark:
+    top, left, bottom, right = part.bbox
+    return Mark(top, left, bottom, right, (part.label,))
+
+
+def _extent(part: Any) -> int:
     top, left, bottom, right = part.bbox
     return max(bottom - top, right - left)
 
 
-def _has_edges(part, sharp: np.ndarray) -> bool:
+def _has_edges(part: Any, sharp: np.ndarray) -> bool:
     """Tell ink, whose outline is an edge, from the corner of a shadow, cut off in its middle."""
     mask = np.pad(part.image, 1)
     outline = (mask & ~ndimage.binary_erosion(mask))[1:-1, 1:-1]

@@ -45,7 +45,10 @@ class PenStrokes(NamedTuple):
     def select(self, chosen: Collection[bool]) -> "PenStrokes":
         """Return the drawings that a mask chooses."""
         indices = np.flatnonzero(np.asarray(chosen, bool))
-        return PenStrokes(*(values and [values[i] for i in indices] for values in self))
+        contributors = self.contributors and [self.contributors[i] for i in indices]
+        return PenStrokes(
+            [self.drawings[i] for i in indices], [self.labels[i] for i in indices], contributors
+        )
 
 
 def is_known(name: str) -> bool:

@@ -186,7 +186,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             if "sRGB" not in ImageCms.getProfileDescription(source):
                 target = ImageCms.createProfile("sRGB")
-                return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+                image = ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
         except Exception:  # a broken profile, or that of another mode, spoils no image
             pass
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -99,8 +99,8 @@ def _joined(mask: np.ndarray, lines: list[np.ndarray]) -> np.ndarray:
 def _has_four_sides(frame: np.ndarray) -> bool:
     """Tell whether there is ink along all four sides of the bounding box, which may be tilted."""
     near = max(2, round(min(0.05 * max(frame.shape), 0.3 * min(frame.shape))))
-    sides = (frame[:near].any(0), frame[-near:].any(0))
-    sides += (frame[:, :near].any(1), frame[:, -near:].any(1))
+    along = [frame[:near].any(0), frame[-near:].any(0)]
+    sides = [*along, frame[:, :near].any(1), frame[:, -near:].any(1)]
     return min(side.mean() for side in sides) > 0.85
 
 

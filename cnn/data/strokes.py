@@ -4,10 +4,13 @@ A drawing is a sequence of strokes, a stroke a sequence of points (x, y), y down
 """
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from cnn import UserError
+
+Strokes = Sequence[np.ndarray | Sequence[Sequence[float]]]
 
 SIDE = 28
 BOX = 20
@@ -25,7 +28,7 @@ PIXELS = np.stack([*np.meshgrid(np.arange(BOX), np.arange(BOX)), np.ones((BOX, B
 PIXELS = PIXELS.reshape(3, -1).astype(np.float32)  # x, y and 1 of each pixel of the box
 
 
-def rasterize(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
+def rasterize(strokes: Strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
     """Draw pen strokes as MNIST's digits look, of any size and at any position.
 
     `strokes` are sequences of points (x, y), y down, in any unit; `width` is the pen's and
@@ -44,25 +47,25 @@ def rasterize(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
     return image
 
 
-def fit_to_box(strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
+def fit_to_box(strokes: Strokes, width: float = PEN, softness: float = 1.0) -> np.ndarray:
     """Draw strokes as `rasterize` does before centering: (20, 20), the longer side filled."""
-    strokes = _drop_specks([_points(stroke) for stroke in strokes if len(stroke)])
-    if not strokes:
+    kept = _drop_specks([_points(stroke) for stroke in strokes if len(stroke)])
+    if not kept:
         return np.zeros((BOX, BOX), np.float32)
-    strokes = _simplify(strokes)
-    points = np.concatenate(strokes)
+    kept = _simplify(kept)
+    points = np.concatenate(kept)
     low, high = points.min(0), points.max(0)
     extent = (high - low).max()
     scale = (BOX - width - softness + 1) / extent if extent > EPSILON else 1.0
     points = (points - (low + high) / 2) * scale + MIDDLE
 
-    ends = np.cumsum([len(stroke) for stroke in strokes]) - 1
+    ends = np.cumsum([len(stroke) for stroke in kept]) - 1
     start, end = np.delete(points, ends, 0), np.delete(points, np.r_[0, ends[:-1] + 1], 0)
     distance = _distance(start.astype(np.float32), end.astype(np.float32))
     return np.clip((width / 2 - distance) / softness + 0.5, 0, 1)
 
 
-def count_digits(strokes) -> int:
+def count_digits(strokes: Strokes) -> int:
     """Count the digits that seem to stand side by side in a drawing, at least 1.
 
     A gap from top to bottom separates groups of strokes, and each group that is nearly as tall as
@@ -86,7 +89,7 @@ def count_digits(strokes) -> int:
     return max(1, sum(tall)) if height else 1
 
 
-def thin(strokes) -> list[list[list[float]]]:
+def thin(strokes: Strokes) -> list[list[list[float]]]:
     """Reduce strokes to the points that `rasterize` looks at, about 512 in all."""
     return [
         stroke.tolist()
@@ -94,7 +97,7 @@ def thin(strokes) -> list[list[list[float]]]:
     ]
 
 
-def encode(strokes) -> str:
+def encode(strokes: Strokes) -> str:
     """Encode strokes in the unit square as text for an address, in about 256 points at most.
 
     Each point is four of 0-9 and a-z, two for x and two for y; "-" stands between strokes.
@@ -121,7 +124,7 @@ def decode(text: str) -> list[list[list[float]]]:
     ]
 
 
-def _points(stroke) -> np.ndarray:
+def _points(stroke: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
     """Convert a stroke to (P, 2) float64 with at least two points: a single one is repeated."""
     points = np.asarray(stroke, np.float64).reshape(-1, 2)
     return points if len(points) > 1 else np.repeat(points, 2, 0)
@@ -160,7 +163,7 @@ def _distance(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     length = np.hypot(direction[:, 0], direction[:, 1])
     direction[length == 0] = 1, 0
     direction /= np.where(length, length, 1)[:, None]
-    normal = direction[:, ::-1] * np.float32([-1, 1])
+    normal = direction[:, ::-1] * np.array([-1, 1], np.float32)
     nearest = np.full(BOX * BOX, np.inf, np.float32)
     for few in (slice(i, i + 64) for i in range(0, len(start), 64)):  # these stay in the cache
         along = _coordinate(direction[few], start[few])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnn.data.strokes import SIDE, rasterize
+from cnn.data.strokes import SIDE, Strokes, rasterize
 
 # How people write each digit: how common a way is, and its strokes. A stroke is a smooth line
 # through its points "x,y" (a digit is 100 high, y down); at a point with "!" it turns a corner;
@@ -212,11 +212,12 @@ def _natural_spline(points: np.ndarray, step: float) -> np.ndarray:
     at = np.interp(
         np.linspace(0, 1, max(2, round(distance.sum() / step))), _fraction(distance), knots
     )
-    i = np.clip(np.searchsorted(knots, at, "right") - 1, 0, count - 2)
-    here = ((knots[i + 1] - at) / gap[i])[:, None]
+    piece = np.clip(np.searchsorted(knots, at, "right") - 1, 0, count - 2)
+    here = ((knots[piece + 1] - at) / gap[piece])[:, None]
     there = 1 - here
-    curve = (here**3 - here) * bend[i] + (there**3 - there) * bend[i + 1]
-    return here * np.eye(count)[i] + there * np.eye(count)[i + 1] + curve * gap[i, None] ** 2 / 6
+    curve = (here**3 - here) * bend[piece] + (there**3 - there) * bend[piece + 1]
+    points = np.eye(count)
+    return here * points[piece] + there * points[piece + 1] + curve * gap[piece, None] ** 2 / 6
 
 
 def _fraction(distance: np.ndarray) -> np.ndarray:
@@ -300,7 +301,7 @@ def synthetic_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def draw_with_random_pen(strokes, generator: np.random.Generator) -> np.ndarray:
+def draw_with_random_pen(strokes: Strokes, generator: np.random.Generator) -> np.ndarray:
     """Draw strokes with a pen of random width, softness and darkness: uint8 (28, 28)."""
     width = np.clip(np.exp(0.9 + 0.25 * generator.standard_normal()), 1.4, 4.2)
     image = rasterize(strokes, width, 0.8 + 1.6 * generator.random() ** 2)
