@@ -87,6 +87,7 @@ def break_down_conv(
     channel it is the map with the greatest value, without row and column that value's position.
     """
     _, conv, inputs, maps = activation_of(network, image, layer)
+    assert isinstance(conv, nn.Conv2d) and not isinstance(conv.padding, str)
     if channel is None:
         channel = int(maps[0].amax((1, 2)).argmax())
     channel = _clamp(channel, maps.shape[1])
@@ -166,7 +167,7 @@ class Centering:
     centred: Tensor
 
 
-def centering(drawn: list) -> Centering:
+def centering(drawn: strokes.Strokes) -> Centering:
     """Follow strokes in the unit square to the network's input."""
     centred = torch.from_numpy(strokes.rasterize(drawn))
     fitted = functional.pad(torch.from_numpy(strokes.fit_to_box(drawn)), (strokes.GAP,) * 4)
@@ -176,7 +177,7 @@ def centering(drawn: list) -> Centering:
     return Centering(_draw_unscaled(drawn), fitted, mass, centred)
 
 
-def _draw_unscaled(drawn: list) -> Tensor:
+def _draw_unscaled(drawn: strokes.Strokes) -> Tensor:
     """Draw the pad as it is, at 28 x 28 pixels, with MNIST's pen."""
     fine, side = 8, strokes.SIDE
     sheet = Image.new("L", (side * fine,) * 2)

@@ -78,9 +78,9 @@ def _integrated_gradients(
 
     Sundararajan et al., "Axiomatic attribution for deep networks" (2017).
     """
-    nodes, weights = np.polynomial.legendre.leggauss(STEPS)
+    nodes, node_weights = np.polynomial.legendre.leggauss(STEPS)
     fractions = torch.tensor((nodes + 1) / 2, dtype=torch.float32).view(-1, 1, 1, 1)
-    weights = torch.tensor(weights / 2, dtype=torch.float32).view(-1, 1, 1, 1)
+    weights = torch.tensor(node_weights / 2, dtype=torch.float32).view(-1, 1, 1, 1)
     path = (baseline + fractions * (image - baseline)).requires_grad_()
     logits = network(path)
     attributions = []

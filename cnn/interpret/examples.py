@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cnn.interpret.arithmetic import softmax
-from cnn.interpret.layers import Activation
+from cnn.interpret.layers import Activation, side_of
 from cnn.models.layers import Residual
 
 
@@ -30,6 +30,7 @@ def layer_example(step: Activation) -> str:
                 f"{_number(after[index] - bias)}, and with the bias {_number(bias)} to {greatest}."
             )
         case nn.BatchNorm2d():
+            assert layer.running_mean is not None and layer.running_var is not None
             mean, variance, weight, bias = (
                 values[index[0]].item()
                 for values in (layer.running_mean, layer.running_var, layer.weight, layer.bias)
@@ -55,7 +56,7 @@ def layer_example(step: Activation) -> str:
                 f"{_number(nn.functional.gelu(small))}."
             )
         case nn.MaxPool2d():
-            side, stride = layer.kernel_size, layer.stride
+            side, stride = side_of(layer.kernel_size), side_of(layer.stride)
             top, left = index[1] * stride, index[2] * stride
             window = before[index[0], top : top + side, left : left + side].flatten()
             return f"{place}: max({', '.join(map(_number, window))}) = {greatest}."

@@ -108,7 +108,7 @@ def receptive_field(network: nn.Sequential, layer: str, side: int) -> ReceptiveF
             pixels = side / layers.COLOR_SIDE
         if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
             kernel, stride, padding = (
-                _side(getattr(module, n)) for n in ("kernel_size", "stride", "padding")
+                side_of(getattr(module, n)) for n in ("kernel_size", "stride", "padding")
             )
             middle += ((kernel - 1) / 2 - padding) * step
             size += (kernel - 1) * step
@@ -118,7 +118,8 @@ def receptive_field(network: nn.Sequential, layer: str, side: int) -> ReceptiveF
     return ReceptiveField(pixels * (middle - (size - 1) / 2), pixels * step, pixels * size)
 
 
-def _side(sides: int | tuple[int, int]) -> int:
+def side_of(sides: int | tuple[int, int]) -> int:
+    """Return the side of a square that a layer keeps as one number or as two."""
     return sides if isinstance(sides, int) else sides[0]
 
 

@@ -19,7 +19,8 @@ TOP_IMAGES = 9
 
 def probe_images(checkpoint: Checkpoint) -> Split:
     """Return the first 2,000 test images; a `UserError` where they are not on this machine."""
-    return datasets.load_test(get_dataset(checkpoint.card.dataset))[:PROBE_SIZE]
+    images, labels = datasets.load_test(get_dataset(checkpoint.card.dataset))
+    return Split(images[:PROBE_SIZE], labels[:PROBE_SIZE])
 
 
 class TopActivations(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cnn.interpret.arithmetic import ConvBreakdown
-from cnn.interpret.layers import activations
+from cnn.interpret.layers import activations, side_of
 from cnn.models import layers
 
 
@@ -29,6 +29,12 @@ class Position(NamedTuple):
     channel: int
     row: int | None = None
     column: int | None = None
+
+    @property
+    def on_map(self) -> tuple[int, int]:
+        """Row and column of a number that stands on a map."""
+        assert self.row is not None and self.column is not None
+        return self.row, self.column
 
     def __str__(self) -> str:
         return "" if self.row is None else f"row {self.row}, column {self.column} of "
@@ -101,8 +107,9 @@ def _trace_layer(
     if isinstance(layer, nn.BatchNorm2d):
         return _trace_norm(part, position)
     if isinstance(layer, nn.Flatten):
+        row, column = position.on_map
         height, width = before.shape[1:]
-        index = (position.channel * height + position.row) * width + position.column
+        index = (position.channel * height + row) * width + column
         text = f"{position}map {position.channel} is element {index} of a vector of {len(after):,}"
         return [TraceStep(name, text, (value,), value)], Position(index)
     if isinstance(layer, nn.MaxPool2d):
@@ -135,12 +142,15 @@ def _value_at(values: Tensor, position: Position) -> float:
 def _rescale(position: Position, before: Tensor, after: Tensor) -> Position:
     factor = before.shape[1] / after.shape[1]
     channel = min(position.channel, after.shape[0] - 1)
-    return Position(channel, int(position.row / factor), int(position.column / factor))
+    row, column = (int(index / factor) for index in position.on_map)
+    return Position(channel, row, column)
 
 
 def _trace_norm(part: LayerIO, position: Position) -> tuple[list[TraceStep], Position]:
     """Describe batch norm with the numbers of the map: mean, deviation, scale and shift."""
     norm, channel = part.layer, position.channel
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
     mean = norm.running_mean[channel].item()
     deviation = (norm.running_var[channel] + norm.eps).sqrt().item()
     text = (
@@ -153,11 +163,13 @@ def _trace_norm(part: LayerIO, position: Position) -> tuple[list[TraceStep], Pos
 
 def _trace_pool(part: LayerIO, position: Position) -> tuple[list[TraceStep], Position]:
     name, layer, before, after, _ = part
-    side = layer.kernel_size
-    row = min(position.row // side, after.shape[1] - 1)
-    column = min(position.column // side, after.shape[2] - 1)
+    assert isinstance(layer, nn.MaxPool2d)
+    side = side_of(layer.kernel_size)
+    window_row, window_column = (index // side for index in position.on_map)
+    row = min(window_row, after.shape[1] - 1)
+    column = min(window_column, after.shape[2] - 1)
     window = before[position.channel, row * side :, column * side :][:side, :side]
-    if (row, column) == (position.row // side, position.column // side):
+    if (row, column) == (window_row, window_column):
         text = "the maximum of its window is kept"
     else:
         text = "the last row or column of an odd map is left out; its neighbors go on"
@@ -171,6 +183,7 @@ def _trace_linear(
 ) -> tuple[list[TraceStep], Position]:
     """Describe the product with a weight, and the sum of all products of the chosen output."""
     name, layer, _, after, gradient = part
+    assert isinstance(layer, (nn.Conv2d, nn.Linear))
     value = _value_at(part.input, position)
     weights = _weights_of(part, position)
     if label is None:
@@ -204,12 +217,14 @@ def _weights_of(part: LayerIO, position: Position) -> Tensor:
     if isinstance(part.layer, nn.Linear):
         return part.layer.weight[:, position.channel]
     conv = part.layer
+    assert isinstance(conv, nn.Conv2d) and not isinstance(conv.padding, str)
     (stride, _), (padding, _), (kernel, _) = conv.stride, conv.padding, conv.kernel_size
+    above, left = position.on_map
     weights = torch.zeros_like(part.output)
     for i in range(kernel):
         for j in range(kernel):
-            row, odd_row = divmod(position.row + padding - i, stride)
-            column, odd_column = divmod(position.column + padding - j, stride)
+            row, odd_row = divmod(above + padding - i, stride)
+            column, odd_column = divmod(left + padding - j, stride)
             inside = 0 <= row < weights.shape[1] and 0 <= column < weights.shape[2]
             if inside and not odd_row and not odd_column:
                 weights[:, row, column] = conv.weight[:, position.channel, i, j]

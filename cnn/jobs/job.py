@@ -1,6 +1,9 @@
 """A training job as the client that started it sees it."""
 
 import dataclasses
+from typing import Any
+
+from torch import nn
 
 from cnn.data import datasets
 from cnn.data.datasets import Split
@@ -27,12 +30,15 @@ class TrainingJob:
         init: Checkpoint | None = None,
         examples: Split | None = None,
     ):
+        if parent:
+            assert parent.result is not None
+            init = parent.result.checkpoint
         self.recipe = recipe
         self.name = f"mine ({datasets.get_dataset(recipe.dataset).title})"
         self.parent = parent
-        self.init = parent.result.checkpoint if parent else init
+        self.init = init
         self.examples = examples
-        self.metrics: list[dict] = list(parent.metrics) if parent else []
+        self.metrics: list[dict[str, Any]] = list(parent.metrics) if parent else []
         self.result: TrainingResult | None = None
         self.running = self.stop_requested = self.cancelled = False
         self.owner: str | None = None
@@ -59,15 +65,17 @@ class TrainingJob:
                 "seconds": self._first_second + progress.seconds,
                 "learning_rate": progress.learning_rate,
             }
-            values = {"train": (progress.batch_loss, progress.batch_accuracy)}
+            values: dict[str, tuple[float, float | None]] = {
+                "train": (progress.batch_loss, progress.batch_accuracy)
+            }
             if progress.validation_loss is not None:
                 values["validation"] = (progress.validation_loss, progress.validation_accuracy)
             for split, (loss, accuracy) in values.items():
                 self.metrics.append(row | {"split": split, "loss": loss, "accuracy": accuracy})
 
     def drop_weights(self) -> None:
-        """Free the memory of the networks; metrics and model card stay."""
+        """Free the memory of the networks: an empty one stays, with metrics and model card."""
         self.init = self.examples = None
         if self.result:
-            bare = self.result.checkpoint._replace(network=None)
+            bare = self.result.checkpoint._replace(network=nn.Sequential())
             self.result = dataclasses.replace(self.result, checkpoint=bare)

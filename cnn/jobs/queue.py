@@ -42,7 +42,7 @@ class JobQueue:
         self._benchmark = threading.Thread()
         self._lock = threading.Condition()  # notified when a job leaves
 
-    def stream(self, job: TrainingJob) -> Iterator[Snapshot | None]:
+    def stream(self, job: TrainingJob) -> Generator[Snapshot | None]:
         """Wait for a slot, then yield the job's snapshots; None while there is nothing new.
 
         Close the iterator to cancel, or call `job.cancel`: the slot is free within a second. A
@@ -118,20 +118,22 @@ class JobQueue:
         if progress and 10 * progress.step >= progress.steps and recipe in self.estimates:
             self.estimates[recipe] = progress.seconds / progress.step * progress.steps
 
-    def _run_locally(self, job: TrainingJob) -> Iterator[Snapshot | None]:
+    def _run_locally(self, job: TrainingJob) -> Generator[Snapshot | None]:
         stop_sent = False
         with self._worker() as worker:
-            for snapshot in worker.submit(Train(job.recipe, job.init, job.examples)):
-                yield snapshot
+            for reply in worker.submit(Train(job.recipe, job.init, job.examples)):
+                assert not isinstance(reply, Estimate)
+                yield reply
                 if job.stop_requested and not stop_sent:
                     worker.send(Stop())
                     stop_sent = True
 
-    def _run_remotely(self, job: TrainingJob) -> Iterator[Snapshot | None]:
+    def _run_remotely(self, job: TrainingJob) -> Generator[Snapshot | None]:
         """Stream a run that no message reaches; one that is stopped is finished here.
 
         The remote process starts as a copy of this one, so the images are loaded here.
         """
+        assert self._remote is not None
         datasets.load_cached(datasets.get_dataset(job.recipe.dataset))
         with contextlib.closing(self._remote(job.recipe, job.init)) as snapshots:
             for snapshot in snapshots:

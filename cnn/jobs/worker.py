@@ -15,13 +15,13 @@ import time
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from cnn import UserError, hardware, settings
 from cnn.data import datasets
-from cnn.jobs.messages import Benchmark, Cancel, Done, Estimate, Failure, Stop, Task, Train
+from cnn.jobs.messages import Benchmark, Cancel, Done, Estimate, Failure, Reply, Stop, Task, Train
 from cnn.jobs.session import Snapshot, TrainingSession, estimate_seconds
 from cnn.models import custom
 from cnn.models.checkpoints import Checkpoint
@@ -54,15 +54,16 @@ class WorkerDiedError(UserError):
 class WorkerProcess:
     """A worker process, and the client's end of the connection to it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        spawn = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver") if "forkserver" in methods else spawn
         context.set_forkserver_preload([__name__])
         self._connection, other_end = context.Pipe()
         try:
-            self._process = _start(context, other_end)
+            self._process = _start(context.Process, other_end)
         except OSError:  # the fork server or its socket is gone
-            self._process = _start(multiprocessing.get_context("spawn"), other_end)
+            self._process = _start(spawn.Process, other_end)
         other_end.close()
         self._busy = False
 
@@ -95,7 +96,7 @@ class WorkerProcess:
             if not isinstance(reply, Done):
                 yield reply
 
-    def _receive(self, seconds: float) -> object | None:
+    def _receive(self, seconds: float) -> Reply | None:
         try:
             reply = _receive(self._connection) if self._connection.poll(seconds) else None
         except (EOFError, OSError):
@@ -197,8 +198,8 @@ def _no_download(_: float) -> None:
     raise UserError("Nothing is downloaded before a run needs it.")
 
 
-def _start(context: BaseContext, connection: Connection) -> BaseProcess:
-    process = context.Process(target=worker_main, args=(connection,), daemon=True)
+def _start(kind: type[BaseProcess], connection: Connection) -> BaseProcess:
+    process = kind(target=worker_main, args=(connection,), daemon=True)
     process.start()
     return process
 
@@ -258,5 +259,5 @@ def _send(connection: Connection, message: object) -> None:
     connection.send_bytes(pickle.dumps(message))
 
 
-def _receive(connection: Connection) -> object:
+def _receive(connection: Connection) -> Any:
     return pickle.loads(connection.recv_bytes())
