@@ -123,8 +123,8 @@ def header() -> gr.HTML:
 def footer() -> gr.HTML:
     """Say what is stored, and for how long."""
     return gr.HTML(
-        "<p>Your images and files are deleted within the hour; your drawings and networks fifteen "
-        "minutes after you leave. Nothing is passed on.</p>",
+        "<p>Your images and files are deleted within the hour; what the network sees of them, your "
+        "drawings and networks fifteen minutes after you leave. Nothing is passed on.</p>",
         elem_classes="privacy",
         apply_default_css=False,
     )
