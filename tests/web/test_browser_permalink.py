@@ -1,5 +1,6 @@
 """A link to what one sees, copied and opened in a real browser."""
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -84,10 +85,11 @@ def test_the_chosen_network_is_in_the_address_and_back_returns_to_the_one_before
 
 def test_a_link_holds_the_network_for_photographs_beside_the_one_for_drawings(open_link):
     page = open_link("tab=photo&network=mnist-three-conv")
-    expect(page.locator(".headline:visible .label")).not_to_be_empty()
     names = page.locator(".chooser:visible input")
+    expect(names).to_have_value(re.compile("^cifar10"))
+    expect(page.locator(".headline:visible .label")).not_to_be_empty()
     first = names.input_value()
-    page.locator(".chooser:visible input").click()
+    names.click()
     other = page.get_by_role("option").locator("visible=true").last
     name = other.get_attribute("aria-label")
     other.click()
