@@ -81,7 +81,9 @@ function draw() {
   canvas.setAttribute("aria-label", `${title} by ${by}: ${told.join(", ") || "nothing yet"}`);
 
   write(title, 0, 10, "left", text, "600 14px");
-  const roomy = width > 120 * (told.length + 1);
+  const head = pen.measureText(title).width;
+  pen.font = `400 13px ${style.fontFamily}`;
+  const roomy = width > told.reduce((sum, words) => sum + pen.measureText(words).width + 40, head + RIGHT);
   let right = width - RIGHT;
   shown.reverse().forEach(({ name, color, style }, place) => {
     const words = roomy ? told.at(-1 - place) : name;
