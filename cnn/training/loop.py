@@ -194,8 +194,10 @@ def _report(
 
 
 def _keep_best_epoch(run: TrainState, progress: Progress) -> None:
-    losses = [row["validation_loss"] for row in run.history]
-    if losses.index(min(losses)) == len(losses) - 1:
+    loss = progress.validation_loss
+    lowest = run.best_epoch.progress.validation_loss if run.best_epoch else None
+    assert loss is not None  # at the end of an epoch
+    if lowest is None or loss < lowest:
         run.best_epoch = BestWeights(progress, copy.deepcopy(run.eval_model.state_dict()))
 
 

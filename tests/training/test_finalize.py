@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 import torch
 from support import learner
 
@@ -13,16 +12,6 @@ from cnn.data.datasets import Split
 from cnn.models import architectures
 from cnn.training.config import Recipe, from_dict
 from cnn.training.finalize import finalize
-
-
-@pytest.fixture(scope="module")
-def finished():
-    return learner.finished()
-
-
-@pytest.fixture(scope="module")
-def checkpoint():
-    return learner.checkpoint()
 
 
 def test_a_short_run_learns_synthetic_digits(checkpoint):

@@ -12,17 +12,6 @@ from cnn.models import architectures
 from cnn.training.config import OPTIMIZERS
 from cnn.training.loop import fit
 
-
-@pytest.fixture(scope="module")
-def finished():
-    return learner.finished()
-
-
-@pytest.fixture(scope="module")
-def checkpoint():
-    return learner.checkpoint()
-
-
 CHANGES = {
     "dropout": {"model": "two-conv-dropout", "epochs": 1},
     "augmentation": {
