@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,13 +18,20 @@ from cnn.data import downloads, synthetic
 READ_ERRORS = OSError, RuntimeError, EOFError, ValueError, AssertionError  # files missing or broken
 
 
-class Split(NamedTuple):
-    """Labelled images: `images` uint8 (N, C, H, W), `labels` int64 (N,)."""
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled images: `images` uint8 (N, C, H, W), `labels` int64 (N,).
+
+    Unpacks to both; an index, a slice or a mask selects some of them.
+    """
 
     images: Tensor
     labels: Tensor
 
-    def __getitem__(self, indices: Any) -> "Split":  # type: ignore[override]
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.images, self.labels))
+
+    def __getitem__(self, indices: Any) -> "Split":
         return Split(self.images[indices], self.labels[indices])
 
     def __len__(self) -> int:
@@ -80,9 +87,7 @@ def _read_cifar10(folder: Path, train: bool, unpack: bool) -> Split:
 
 
 def _write_synthetic(_: Path, train: bool, unpack: bool) -> Split:
-    chosen = slice(10_000) if train else slice(10_000, None)
-    images, labels = _synthetic()
-    return Split(images[chosen], labels[chosen])
+    return _synthetic()[:10_000] if train else _synthetic()[10_000:]
 
 
 @functools.cache
@@ -239,14 +244,7 @@ def _split(dataset: Dataset, train: Split, test: Split, validation_size: int | N
             f"has {len(train):,} training images. Choose from 1 to {len(train) - 1:,}."
         )
     held_out = _stratified(train.labels, validation_size, len(dataset.classes))
-    return _partitioned(train, held_out, test)
-
-
-def _partitioned(split: Split, held_out: Tensor, test: Split) -> Splits:
-    train, validation = (
-        Split(split.images[mask], split.labels[mask]) for mask in (~held_out, held_out)
-    )
-    return Splits(train, validation, test)
+    return Splits(train[~held_out], train[held_out], test)
 
 
 def default_validation_size(train_size: int) -> int:
@@ -312,7 +310,7 @@ def fold(splits: Splits, index: int, count: int) -> Splits:
     images = Split(*(torch.cat(pair) for pair in pairs))
     classes = int(images.labels.max()) + 1
     held_out = _rank_in_class(images.labels, classes) % count == index
-    return _partitioned(images, held_out, splits.test)
+    return Splits(images[~held_out], images[held_out], splits.test)
 
 
 def _stratified(labels: Tensor, count: int, classes: int) -> Tensor:

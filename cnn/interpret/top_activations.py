@@ -19,8 +19,7 @@ TOP_IMAGES = 9
 
 def probe_images(checkpoint: Checkpoint) -> Split:
     """Return the first 2,000 test images; a `UserError` where they are not on this machine."""
-    images, labels = datasets.load_test(get_dataset(checkpoint.card.dataset))
-    return Split(images[:PROBE_SIZE], labels[:PROBE_SIZE])
+    return datasets.load_test(get_dataset(checkpoint.card.dataset))[:PROBE_SIZE]
 
 
 class TopActivations(NamedTuple):

@@ -169,9 +169,9 @@ class TrainingSession:
 
     def samples(self) -> SamplePredictions:
         """Classify the same few validation images each time."""
-        images, labels = (values[:PREVIEW_IMAGES] for values in self.run.splits.validation)
-        logits = inference.logits(self.run.eval_model, images, dtype=self.run.precision)
-        return SamplePredictions(Split(images, labels), *logits.softmax(1).max(1))
+        split = self.run.splits.validation[:PREVIEW_IMAGES]
+        logits = inference.logits(self.run.eval_model, split.images, dtype=self.run.precision)
+        return SamplePredictions(split, *logits.softmax(1).max(1))
 
     def result(self) -> TrainingResult:
         """Evaluate and keep what was learned. A run without a single step is a `UserError`."""
@@ -183,9 +183,7 @@ class TrainingSession:
             report = evaluate(checkpoint, validation)
         wrong = report.mistakes(TOP_MISTAKES)
         mistakes = SamplePredictions(
-            Split(validation.images[wrong], validation.labels[wrong]),
-            report.confidence[wrong],
-            report.predictions[wrong],
+            validation[wrong], report.confidence[wrong], report.predictions[wrong]
         )
         return TrainingResult(
             checkpoint,
@@ -233,9 +231,8 @@ def estimate_seconds(recipe: Recipe, cancelled: Callable[[], bool] = bool) -> fl
     dataset = datasets.get_dataset(recipe.dataset)
     shape = dataset.channels, dataset.size, dataset.size
     images = torch.randint(256, (max(DUMMY_IMAGES, recipe.batch_size), *shape), dtype=torch.uint8)
-    labels = torch.arange(len(images)) % len(dataset.classes)
-    few = Split(images[:PREVIEW_IMAGES], labels[:PREVIEW_IMAGES])
-    splits = Splits(Split(images, labels), few, few)
+    dummy = Split(images, torch.arange(len(images)) % len(dataset.classes))
+    splits = Splits(dummy, dummy[:PREVIEW_IMAGES], dummy[:PREVIEW_IMAGES])
     validation_size = recipe.validation_size or datasets.default_validation_size(dataset.train_size)
     train_size = dataset.train_size - validation_size + recipe.extra_synthetic
     with hardware.threads(hardware.cpu_count()):
