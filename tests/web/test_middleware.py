@@ -2,22 +2,18 @@
 
 import asyncio
 import os
-import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import gradio as gr
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from support import asynchronous, small_page
-from support.server import running_app
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import cnn
 from cnn.models import checkpoints
-from cnn.web.server import cleanup, logs, middleware, routes
+from cnn.web.server import middleware, routes
 from cnn.web.server.middleware import (
     BYTES_PER_REQUEST,
     EVENTS_PER_ADDRESS,
@@ -29,7 +25,6 @@ from cnn.web.server.middleware import (
 
 ROOT = Path(__file__).parents[2]
 SECRET = "cnn/__init__.py"
-EVIL = "a\nFORGED line\x1b[31m<script>"
 
 
 def test_health_names_the_version_and_the_networks(hosted):
@@ -351,117 +346,3 @@ def test_an_error_within_a_response_is_logged_and_begins_no_second_response(capl
 
     assert TestClient(RequestGuard(failing)).get("/").status_code == 200
     assert "ZeroDivisionError" in caplog.text
-
-
-# The log, and the server as a process
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The app as it is started, and the file that its log goes to."""
-    path = tmp_path_factory.mktemp("server") / "log"
-    environment = {"CNN_RATE_LIMIT": "10000"}
-    with path.open("w") as file, running_app(file, **environment) as address:
-        yield f"{address}/", path
-
-
-def test_no_function_of_the_page_lets_a_visitor_write_a_line_of_the_log(server):
-    address, path = server
-    photo = {"path": EVIL, "url": EVIL, "meta": {"_type": "gradio.FileData"}}
-    with httpx.Client(timeout=60) as visitor:
-        functions = visitor.get(f"{address}config").json()["dependencies"]
-        assert len(functions) > 20
-        for function in functions:
-            for value in (EVIL, photo):
-                body = {"data": [value] * len(function["inputs"]), "fn_index": function["id"]}
-                body["session_hash"] = EVIL
-                visitor.post(f"{address}gradio_api/run/predict", json=body)
-        visitor.post(f"{address}gradio_api/component_server/", json={"session_hash": EVIL})
-        visitor.get(f"{address}{EVIL.replace(chr(10), '%0A').replace(chr(27), '%1B')}")
-    written = path.read_text()
-    assert "\nFORGED" not in written
-    assert "\x1b" not in written
-
-
-def test_a_request_is_one_line_without_whose_it_was(server):
-    address, path = server
-    httpx.get(f"{address}theme.css", headers={"User-Agent": "me", "Cookie": "mine=1"})
-    httpx.get(f"{address}healthz")  # a line is written when all is sent
-    lines = [line for line in path.read_text().splitlines() if "/theme.css" in line]
-    assert lines
-    for line in lines:
-        assert re.fullmatch(r"[\d-]+ [\d:,]+ GET /theme.css 200 [\d.]+ ms", line)
-
-
-def test_an_entry_of_several_lines_is_indented_and_escaped():
-    class Kept(list):
-        write = list.append
-
-    kept = Kept()
-    stream = logs.SanitizedStream(kept)
-    print("fault: a\nINFO forged\x1b[31m\r", file=stream, end="\n")
-    assert "".join(kept) == "fault: a\n    INFO forged\\x1b[31m\\r\n"
-
-
-# Files
-
-
-def test_old_files_go_and_new_ones_and_ours_stay(tmp_path):
-    deep = tmp_path / "deep"
-    deep.mkdir()
-    for name in ("theirs.png", "ours.jpg"):
-        (deep / name).touch()
-    (tmp_path / "link").symlink_to(ROOT)
-    cleanup.delete_expired(tmp_path, keep=set(), max_age=60)
-    assert (deep / "theirs.png").exists()
-    cleanup.delete_expired(tmp_path, keep={str(deep / "ours.jpg")}, max_age=-1)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["ours.jpg"]
-    assert (ROOT / "app.py").exists()
-
-
-def test_a_full_folder_loses_its_oldest_files_first(tmp_path):
-    for number in range(4):
-        (tmp_path / f"{number}.png").write_bytes(bytes(100))
-    times = {path: float(path.stem) for path in tmp_path.iterdir()}
-    oldest = sorted(times, key=lambda path: path.lstat().st_ctime)[:2]
-    cleanup.delete_expired(tmp_path, keep=set(), max_age=60, quota=250)
-    assert len(list(tmp_path.iterdir())) == 2
-    assert not any(path.exists() for path in oldest)
-
-
-def test_nothing_is_uploaded_to_a_full_disk(monkeypatch):
-    monkeypatch.setattr(cleanup, "MIN_FREE", 10**18)
-    answer = TestClient(RequestGuard(PlainTextResponse("done"))).post(routes.UPLOAD)
-    assert answer.status_code == 507
-    assert "disk is full" in answer.json()["detail"]
-
-
-def test_a_cleanup_that_ends_with_an_error_is_not_the_last_one(monkeypatch, caplog):
-    monkeypatch.setattr(cleanup, "INTERVAL", 0)
-    runs = []
-
-    async def serve():
-        cleaned = asyncio.Event()
-
-        async def housekeep():
-            runs.append(1)
-            if len(runs) == 1:
-                raise FileNotFoundError
-            cleaned.set()
-
-        async with cleanup.cleanup_lifespan(gr.Blocks(), housekeep):
-            await asyncio.wait_for(cleaned.wait(), 10)
-
-    with ThreadPoolExecutor() as other_thread:  # a browser's loop may run in this one
-        other_thread.submit(asyncio.run, serve()).result()
-    assert "FileNotFoundError" in caplog.text
-
-
-def test_uploads_are_deleted_within_the_hour():
-    assert cleanup.MAX_AGE + cleanup.INTERVAL < 3600
-
-
-def test_the_examples_outlive_every_cleanup(hosted):
-    uploads = Path(os.environ["GRADIO_TEMP_DIR"])
-    before = {path for path in uploads.rglob("*") if path.suffix == ".jpg"}
-    assert len(before) == 8
