@@ -26,6 +26,14 @@ def test_a_request_that_costs_more_takes_more_of_the_rate():
     assert not limiter.allows("a", cost=1, now=0)
 
 
+def test_what_comes_faster_than_the_rate_is_late_by_what_is_beyond_it():
+    limiter = RateLimiter(10)
+    assert limiter.delay("a", cost=20, now=0) == 0
+    assert limiter.delay("a", cost=30, now=0) == pytest.approx(3)
+    assert limiter.delay("b", cost=5, now=0) == 0
+    assert limiter.delay("a", cost=0, now=2) == pytest.approx(1)
+
+
 def test_requests_at_the_rate_are_never_refused():
     limiter = RateLimiter(10)
     assert all(limiter.allows("a", now=number / 10) for number in range(1000))

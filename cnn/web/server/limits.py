@@ -39,13 +39,26 @@ class RateLimiter:
         One that costs more than another counts as `cost` requests.
         """
         now = time.monotonic() if now is None else now
-        used, since = self._used.pop(key, (0.0, now))
-        used = max(0.0, used - (now - since) * self.rate)
+        used = self._used_at(key, now)
         allowed = used + cost <= 2 * self.rate
-        self._used[key] = (used + cost * allowed, now)
+        self._note(key, used + cost * allowed, now)
+        return allowed
+
+    def delay(self, key: str, cost: float, now: float | None = None) -> float:
+        """Count what has come already; return the seconds until it is within the rate."""
+        now = time.monotonic() if now is None else now
+        used = self._used_at(key, now) + cost
+        self._note(key, used, now)
+        return max(0.0, used / self.rate - 2)
+
+    def _used_at(self, key: str, now: float) -> float:
+        used, since = self._used.pop(key, (0.0, now))
+        return max(0.0, used - (now - since) * self.rate)
+
+    def _note(self, key: str, used: float, now: float) -> None:
+        self._used[key] = (used, now)
         if len(self._used) > MAX_KEYS:
             self._used.popitem(last=False)
-        return allowed
 
 
 @dataclass(eq=False)

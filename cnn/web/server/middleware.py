@@ -31,8 +31,10 @@ BODY_SECONDS = 15.0  # for a body to arrive
 UPLOAD_SECONDS = 90.0
 SESSIONS_PER_ADDRESS = 20  # a class of thirty, each drawing at 30 questions a second
 EVENTS_PER_ADDRESS = 4  # sessions' rates; each of Gradio's events takes as long as five drawings
-PAGES_PER_SECOND = 50  # of one address, / and /config
+PAGES_PER_SECOND = 25  # of one address, / and /config, and 50 at once: a class opens the page
+NEW_SESSIONS_PER_SECOND = 15  # of one address, and 30 at once: each costs as much as ten drawings
 UPLOADS_PER_SECOND = 15  # of one address, and 30 at once: a class shows its photographs
+BYTES_PER_SECOND = 10 * MEGABYTE  # of one address's bodies, and twice as many at once
 MAX_EVENTS = 20  # of one session, begun and not yet read
 MAX_EVENTS_PER_ADDRESS = 150  # of one address, not yet ended: half of the queue
 MAX_PARTS = 10  # files and fields of one upload
@@ -41,6 +43,7 @@ STREAMS_PER_SESSION = 10
 STREAMS_PER_ADDRESS = 400
 EVENT_STREAMS_PER_ADDRESS = 100  # each may hold an answer of 1.3 MB that nobody reads
 RETRY = {"Retry-After": "1"}
+WAIT_SECONDS = 0.5  # until who asks too much is told so, and can ask again
 
 # Proxies trusted to set X-Forwarded-For on a Space. uvicorn takes the right-most address that is
 # not one of these, so a forged prefix is ignored.
@@ -120,7 +123,9 @@ class RequestGuard:
         self._address_rate = RateLimiter(SESSIONS_PER_ADDRESS * rate)
         self._event_rate = RateLimiter(EVENTS_PER_ADDRESS * rate)
         self._page_rate = RateLimiter(PAGES_PER_SECOND)
+        self._session_begin_rate = RateLimiter(NEW_SESSIONS_PER_SECOND)
         self._upload_rate = RateLimiter(UPLOADS_PER_SECOND)
+        self._byte_rate = RateLimiter(BYTES_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request as ASGI defines it."""
@@ -141,6 +146,7 @@ class RequestGuard:
             await self._admit(scope, receive, answer)
         except Refusal as refusal:
             if status is None:
+                await asyncio.sleep(WAIT_SECONDS * (refusal.response.status_code == 429))
                 await refusal.response(scope, receive, answer)
         except Exception:
             _log.exception("A request ended with an error.")
@@ -188,6 +194,7 @@ class RequestGuard:
                     )
                 ended.callback(streams.release, key)
             if session:
+                self._see(session, address)
                 self.presence.opened(session, address)
                 ended.callback(self.presence.closed, session)
             await self.app(scope, receive, answer)
@@ -229,7 +236,7 @@ class RequestGuard:
         seconds = UPLOAD_SECONDS if is_upload else BODY_SECONDS
         deadline = asyncio.get_running_loop().call_later(seconds, request.drop)
         try:
-            receive = _limit_body(receive, limit, request)
+            receive = _limit_body(receive, limit, request, self._byte_rate)
             if is_upload:
                 await self._upload(scope, headers, receive, answer)
                 return
@@ -264,13 +271,19 @@ class RequestGuard:
         if not self._event_rate.allows(address):
             raise _too_fast()
         if session:
-            self.presence.see(session, address)
+            self._see(session, address)
         if not path.startswith((f"{routes.API}/queue/join", f"{routes.API}/call/")):
             return
         if session and gradio_internals.count_events(self.blocks, session) >= MAX_EVENTS:
             raise _error(429, "Too many answers wait to be read. Read them first.", RETRY)
         if gradio_internals.count_events_from(self.blocks, address) >= MAX_EVENTS_PER_ADDRESS:
             raise _error(503, "Too many requests from there wait. Try again in a moment.", RETRY)
+
+    def _see(self, session: str, address: str) -> None:
+        """Note a session; refuse one more of an address that begins too many."""
+        if not (self.presence.knows(session) or self._session_begin_rate.allows(address)):
+            raise _too_fast()
+        self.presence.see(session, address)
 
     async def _post(self, scope: Scope, receive: Receive, answer: Send) -> None:
         """Pass a body of JSON on; Gradio raises for parameters that an endpoint does not have."""
@@ -310,8 +323,11 @@ def _is_cross_site(headers: Headers, method: str) -> bool:
     return origin is not None and urlsplit(origin).netloc not in own
 
 
-def _limit_body(receive: Receive, limit: int, request: OpenRequest) -> Receive:
-    """Wrap `receive` to end where a body grows too large, and to note when it is complete."""
+def _limit_body(receive: Receive, limit: int, request: OpenRequest, rate: RateLimiter) -> Receive:
+    """Wrap `receive` to end where a body grows too large, and to note when it is complete.
+
+    What comes faster than an address's rate of bytes is read later.
+    """
     size = 0
 
     async def limited() -> Message:
@@ -321,6 +337,8 @@ def _limit_body(receive: Receive, limit: int, request: OpenRequest) -> Receive:
         request.receiving = request.receiving and message.get("more_body", False)
         if size > limit:
             raise _error(413, "That is too large.", {"Connection": "close"})
+        if seconds := rate.delay(request.address, len(message.get("body", b""))):
+            await asyncio.sleep(seconds)
         return message
 
     return limited

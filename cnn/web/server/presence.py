@@ -25,6 +25,10 @@ class Presence:
     def __init__(self):
         self._entries: collections.OrderedDict[str, _Entry] = collections.OrderedDict()
 
+    def knows(self, session: str) -> bool:
+        """Return whether a session has been seen."""
+        return session in self._entries
+
     def see(self, session: str, address: str) -> None:
         """Note that a session has sent a request."""
         if session not in self._entries:
