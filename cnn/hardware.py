@@ -75,8 +75,13 @@ def reuse_memory() -> Iterator[None]:
         yield
     finally:
         _keep_freed_memory(2**26)
-        with contextlib.suppress(AttributeError, OSError, TypeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        release_memory()
+
+
+def release_memory() -> None:
+    """Return freed memory to the system, wherever it lies in the heap; only glibc can."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _keep_freed_memory(size: int) -> None:

@@ -92,6 +92,31 @@ def test_freed_memory_is_reused_and_returned_at_the_end():
     assert returned > 1_000
 
 
+RELEASED_OF_180_MB = """
+import resource
+from pathlib import Path
+from cnn import hardware
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+blocks = [b"x" * 100_000 for _ in range(2_000)]
+kept = blocks[9::10]  # the last one too, so that the heap does not become shorter
+del blocks
+before = resident()
+hardware.release_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc returns it")
+def test_memory_freed_between_what_is_kept_is_returned_to_the_system():
+    command = [sys.executable, "-c", RELEASED_OF_180_MB]
+    root = Path(__file__).parents[1]
+    output = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert int(output) > 100_000_000
+
+
 def test_the_machine_is_described_in_one_line():
     line = hardware.describe(CPU)
     assert "\n" not in line

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from support import asynchronous
 
+from cnn import hardware
 from cnn.web.server import cleanup, routes
 from cnn.web.server.middleware import RequestGuard
 
@@ -64,6 +67,20 @@ def test_a_cleanup_that_ends_with_an_error_is_not_the_last_one(monkeypatch, capl
     with ThreadPoolExecutor() as other_thread:  # a browser's loop may run in this one
         other_thread.submit(asyncio.run, serve()).result()
     assert "FileNotFoundError" in caplog.text
+
+
+def test_freed_memory_is_returned_while_the_page_is_served(monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(hardware, "release_memory", released.set)
+
+    async def nothing():
+        pass
+
+    async def serve():
+        async with cleanup.cleanup_lifespan(gr.Blocks(), nothing):
+            assert await asyncio.to_thread(released.wait, 10)
+
+    asynchronous.run(serve())
 
 
 def test_uploads_are_deleted_within_the_hour():
