@@ -91,6 +91,7 @@ def serve(folder: Path = BUNDLED, **options) -> gr.Blocks:
     )
     train.prepare()
     gradio_internals.limit_heads()
+    gradio_internals.handle_errors(blocks)
     blocks.launch(**LAUNCH, app_kwargs=app_kwargs, **options)
     return blocks
 

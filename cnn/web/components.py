@@ -212,8 +212,13 @@ def test_image_panel(session: gr.State, subject: gr.State) -> None:
 
 def event_version(event: gr.EventData) -> int:
     """Return the version that a `follow` event asks for."""
-    version = event._data.get("version", 0) if isinstance(event._data, dict) else 0
+    version = event_field(event, "version")
     return version if isinstance(version, int) else 0
+
+
+def event_field(event: gr.EventData, name: str) -> object:
+    """Return a field of what a script sent with an event, None if it sent none of that name."""
+    return event._data.get(name) if isinstance(event._data, dict) else None
 
 
 def html_page(folder: Path, checkpoint: Checkpoint, name: str) -> str | None:
@@ -270,14 +275,9 @@ def tiles(report: EvaluationReport, indices: Tensor, name: str) -> str:
     return render("tiles.html", tiles=rows) + link * bool(rows)
 
 
-def missing_message(error: UserError) -> gr.HTML:
-    """Show in a tab why it is empty, the command in the message set apart."""
-    return gr.HTML(inline_error(error), apply_default_css=False)
-
-
 def inline_error(error: UserError) -> str:
     """Return what cannot be shown, and what to do about it, as HTML for the place where it
-    would stand."""
+    would stand, the command in the message set apart."""
     text = re.sub(r"`(.+?)`\.?", r"<code>\1</code>", html.escape(str(error)))
     return f"<p class='missing'>{text}</p>"
 
@@ -287,7 +287,7 @@ def can_predict(networks: ModelRegistry, dataset: str) -> bool:
     try:
         networks.get_or_default(dataset)
     except UserError as error:
-        missing_message(error)
+        gr.HTML(inline_error(error), apply_default_css=False)
         return False
     return True
 

@@ -36,13 +36,16 @@ def connect(link: gr.HTML, tabs: gr.Tabs, session: gr.State, subject: gr.State) 
         return gr.update(value={"query": query, "copied": copied, "at": time.time()})
 
     def restore(session: VisitorSession, event: gr.EventData) -> tuple:
-        for network in list(event.networks)[: len(PARAMETERS)]:
+        networks, drawing, tab = (
+            components.event_field(event, name) for name in ("networks", "drawing", "tab")
+        )
+        for network in (networks if isinstance(networks, list) else [])[: len(PARAMETERS)]:
             _choose(session, str(network))
-        drawn = _decode(str(event.drawing)) if event.drawing else None
-        known = event.tab in [tab.id for tab in tabs.children]
+        drawn = _decode(str(drawing)) if drawing else None
+        known = tab in [tab.id for tab in tabs.children]
         return (
             drawn or gr.skip(),
-            gr.Tabs(selected=event.tab) if known else gr.skip(),
+            gr.Tabs(selected=tab) if known else gr.skip(),
             gr.update(opened=time.time()),
         )
 

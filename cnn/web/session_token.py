@@ -15,7 +15,7 @@ def keeper(session: gr.State) -> gr.HTML:
     """
 
     def resume(session: VisitorSession, event: gr.EventData) -> tuple[VisitorSession, dict]:
-        resumed = session.by_token(event.token)
+        resumed = session.by_token(components.event_field(event, "token"))
         return resumed, gr.update(
             token=resumed.token,
             has_content=resumed.has_content,

@@ -5,6 +5,7 @@ protected, by what each function names. tests/web/test_gradio_internals.py fails
 version of Gradio has changed one of them.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -16,9 +17,11 @@ import gradio.routes
 import uvicorn.protocols.http.auto
 from fastapi import FastAPI
 from gradio import Blocks
+from gradio.blocks import Block
 from gradio.state_holder import SessionState, StateHolder
 
 from cnn import settings
+from cnn.web.server import logs
 from cnn.web.server.limits import address_key
 from cnn.web.server.presence import Presence
 
@@ -35,6 +38,10 @@ HEAD_SECONDS = 15.0  # for a request's headers to arrive
 MAX_HEAD = 64_000  # bytes of them
 READ_SECONDS = 30.0  # for a client to read some of what it was sent
 UPLOAD_TTL = 2 * 60  # seconds, longer than an upload may take
+MALFORMED = "These values do not fit what was asked for. Load the page again."
+_REFUSED = "cnn.refused"  # in the scope of a request
+
+_log = logging.getLogger(__name__)
 
 
 def session_state(create: Callable[[], object]) -> gr.State:
@@ -81,6 +88,54 @@ def is_event(page: Blocks, event: str) -> bool:
     if not _enabled() or event in queue.event_ids_to_events:
         return True
     return any(event in events for events in queue.pending_event_ids_session.values())
+
+
+def handle_errors(page: Blocks) -> None:
+    """Let every event that fails answer with a sentence, and log an error in a line.
+
+    Gain: Gradio writes a traceback of up to 80 lines for each value of a wrong type, 200 a second,
+    and answers with status 500 what was refused with a sentence; see `was_refused`.
+    """
+    if not _enabled():
+        return
+    preprocess, process = page.preprocess_data, page.process_api
+
+    async def preprocess_data(function, *args, **options):
+        try:
+            values = await preprocess(function, *args, **options)
+            for block, value in zip(function.inputs, values, strict=False):
+                _check_value(block, value)
+            return values
+        except Exception as error:
+            _log.debug("An event's values were refused.", exc_info=error)
+            raise gr.Error(MALFORMED, print_exception=False) from None
+
+    async def process_api(*args, **options):
+        try:
+            return await process(*args, **options)
+        except gr.Error as error:
+            error.print_exception = False
+            if isinstance(options.get("request"), gr.Request):
+                options["request"].request.scope[_REFUSED] = True
+            raise
+        except Exception as error:
+            logs.log_exception(_log, "An event ended with an error.", error)
+            raise gr.Error("Something went wrong here.", print_exception=False) from None
+
+    page.preprocess_data, page.process_api = preprocess_data, process_api
+
+
+def _check_value(block: Block, value: object) -> None:
+    """Raise a `ValueError` for a list or nothing where Gradio lets either pass as a value."""
+    if isinstance(block, gr.Dropdown) and isinstance(value, list) and not block.multiselect:
+        raise ValueError("a list for one choice")
+    if isinstance(block, gr.Dataset | gr.UploadButton) and value is None:
+        raise ValueError("nothing chosen")
+
+
+def was_refused(scope: dict) -> bool:
+    """Return whether the event of a request was refused with a sentence; see `handle_errors`."""
+    return _REFUSED in scope
 
 
 def _enabled() -> bool:

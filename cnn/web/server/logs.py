@@ -5,6 +5,11 @@ import logging
 import sys
 from typing import TextIO
 
+from cnn.web.server.limits import RateLimiter
+
+TRACEBACKS_PER_SECOND = 0.5
+_tracebacks = RateLimiter(TRACEBACKS_PER_SECOND)
+
 
 class SanitizedStream(io.TextIOBase):
     """Wraps stdout or stderr to prevent log injection.
@@ -35,6 +40,15 @@ class SanitizedStream(io.TextIOBase):
 
 def _printable(line: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def log_exception(log: logging.Logger, sentence: str, error: Exception) -> None:
+    """Log an error in one line, and its traceback where there was none within two seconds.
+
+    A visitor who finds a way to cause one could otherwise fill the disk.
+    """
+    with_traceback = error if _tracebacks.allows("") else None
+    log.error("%s %s: %s", sentence, type(error).__name__, error, exc_info=with_traceback)
 
 
 def configure() -> None:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cnn
 from cnn import settings
-from cnn.web.server import cleanup, gradio_internals, routes
+from cnn.web.server import cleanup, gradio_internals, logs, routes
 from cnn.web.server.limits import OpenRequest, OpenRequests, OpenStreams, RateLimiter, address_key
 from cnn.web.server.page_cache import PageCache
 from cnn.web.server.presence import Presence
@@ -138,6 +138,8 @@ class RequestGuard:
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                if message["status"] == 500 and gradio_internals.was_refused(scope):
+                    message["status"] = 400
                 status = message["status"]
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
@@ -148,8 +150,8 @@ class RequestGuard:
             if status is None:
                 await asyncio.sleep(WAIT_SECONDS * (refusal.response.status_code == 429))
                 await refusal.response(scope, receive, answer)
-        except Exception:
-            _log.exception("A request ended with an error.")
+        except Exception as error:
+            logs.log_exception(_log, "A request ended with an error.", error)
             if status is None:  # else a response has begun, and there is one per request
                 await _error(500, "Something went wrong here.").response(scope, receive, answer)
         finally:

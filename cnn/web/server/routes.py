@@ -60,10 +60,23 @@ def _is_upload(path: str) -> bool:
 def parse_object(body: bytes) -> dict | None:
     """Return the JSON object that a body holds; None if it holds none."""
     try:
-        message = json.loads(body)
+        message = json.loads(body, parse_int=_integer, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _integer(text: str) -> int:
+    """Read an integer that an answer can hold too: Gradio writes 64 bits at most."""
+    number = int(text)
+    if number.bit_length() >= 64:
+        raise ValueError("an integer of more than 64 bits")
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def describe_error(message: dict, body: bytes, path: str, blocks: Blocks) -> str | None:
@@ -78,6 +91,8 @@ def describe_error(message: dict, body: bytes, path: str, blocks: Blocks) -> str
     for name in ("event_id", "trigger_id", "fn_name"):
         if isinstance(message.get(name), (list, dict, bool)):
             return f"{name} has the wrong type."
+    if not isinstance(message.get("event_data"), dict | None):
+        return "event_data must be an object."
     if (b'"path"' in body or b"\\u" in body) and not _names_uploads(message):
         return "A file must be uploaded first."
     if path.startswith(f"{API}/component_server"):

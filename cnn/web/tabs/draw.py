@@ -127,7 +127,7 @@ def _connect(pad: gr.HTML, network: gr.Dropdown, session: gr.State, subject: gr.
     def settle(drawing: Strokes, event: gr.EventData) -> tuple:
         with components.toast():
             drawn = subjects.from_strokes(drawing)
-        found = {"version": components.event_version(event), "digits": count_digits(drawing)}
+        found = {"version": components.event_version(event), "digits": count_digits(drawing or [])}
         return drawn, gr.update(found=found)
 
     def choose(session: VisitorSession, name: str) -> tuple:

@@ -41,14 +41,15 @@ def view(session: gr.State, pad: gr.HTML, keeper: gr.HTML, queue: JobQueue) -> N
 
     def keep(drawing: Strokes, session: VisitorSession, event: gr.EventData) -> tuple:
         with components.toast():
-            session.keep_example(*_example(drawing, event.label))
+            session.keep_example(*_example(drawing, components.event_field(event, "label")))
         return show(session)
 
     def remove(session: VisitorSession, event: gr.EventData) -> tuple:
-        if event.value == "all":
+        number = components.event_field(event, "value")
+        if number == "all":
             session.examples.clear()
         else:
-            session.examples.pop(_number(event.value), None)
+            session.examples.pop(_number(number), None)
         return show(session)
 
     options = {"queue": False, **HIDDEN_ENDPOINT}

@@ -66,7 +66,7 @@ def view(session: gr.State, subject: gr.State) -> gr.HTML:
         return _message(sheet, photo, session, event)
 
     def choose(sheet: Sheet, event: gr.EventData) -> Subject:
-        index = event._data.get("index")
+        index = components.event_field(event, "index")
         if isinstance(index, int) and 0 <= index < len(sheet.digits):
             return Subject(MNIST.name, sheet.digits[index].image)
         return subjects.empty_subject(MNIST.name)

@@ -115,7 +115,7 @@ def _network_message(subject: Subject, session: VisitorSession, event: gr.EventD
         if not isinstance(step.layer, (*UNSEEN, layers.Scale))
     ]
     with_maps = [step.name for step in steps if step.output.dim() == 4]
-    selected = str(event._data.get("layer", ""))
+    selected = components.event_field(event, "layer")
     selected = selected if selected in with_maps else with_maps[0]
     columns = [_column("input", "input", subject.image[0], STRONGEST)]
     for step in steps:
@@ -193,9 +193,9 @@ def _endpoints(networks: ModelRegistry) -> None:
             subject = subjects.from_request(strokes, photo)
             checkpoint = networks.get_or_default(subject.dataset, network)[1]
             maps = dict(layers_of.feature_maps(checkpoint.network, subject.image))
-            if stage not in maps:
+            if str(stage) not in maps:
                 raise UserError(f"There is no layer called {stage!r}. Choose: {', '.join(maps)}.")
-        return maps[stage].tolist()
+        return maps[str(stage)].tolist()
 
     def attribution_of(
         label: str,

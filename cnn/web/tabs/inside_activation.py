@@ -51,11 +51,11 @@ def selection(event: gr.EventData) -> tuple[str | None, int | None, int | None, 
     """Return layer, map, row and column; `None` where none is selected."""
 
     def number(name: str) -> int | None:
-        text = str(event._data.get(name, ""))
+        text = str(components.event_field(event, name))
         return int(text[:6]) if text.isdecimal() else None
 
-    layer = str(event._data.get("layer", ""))
-    return layer or None, number("map"), number("row"), number("column")
+    layer = components.event_field(event, "layer")
+    return str(layer) if layer else None, number("map"), number("row"), number("column")
 
 
 def convolution_of(network: nn.Sequential, layer: str | None) -> str | None:

@@ -35,7 +35,7 @@ def _rows(subject: Subject, session: VisitorSession, event: gr.EventData) -> str
     checkpoint = session.checkpoint(subject.dataset)
     prediction = predict(checkpoint, subject.views)
     ranked = [name for name, _ in prediction.ranked]
-    wanted = str(event._data.get("label", ""))
+    wanted = components.event_field(event, "label")
     second = wanted if wanted in ranked else ranked[1]
     texts = percentages(prediction.probabilities)
     probabilities = dict(zip(checkpoint.card.classes, texts, strict=True))

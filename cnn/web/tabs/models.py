@@ -60,9 +60,10 @@ def tab(session: gr.State, subject: gr.State) -> None:
         return show(session, name if known else session.chosen(subject.dataset))
 
     def choose(session: VisitorSession, event: gr.EventData) -> tuple:
+        name = str(components.event_field(event, "value"))
         with components.toast():
-            session.choose(str(event.value))
-        return show(session, str(event.value))
+            session.choose(name)
+        return show(session, name)
 
     def add(path: str, session: VisitorSession) -> tuple:
         with components.toast():

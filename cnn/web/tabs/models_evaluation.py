@@ -86,7 +86,7 @@ def _confusion_matrix(session: gr.State, name: gr.State, cell: gr.State, subject
     def choose(session: VisitorSession, name: str, event: gr.EventData) -> tuple[str, str, str]:
         with components.toast():
             report = evaluate_test_set(session.get(name))
-            key = str(event.value)
+            key = str(components.event_field(event, "value"))
             true, predicted = _cell(report, key)
         matrix = report_views.confusion_matrix(report.confusion, report.classes, key)
         return key, matrix, _cell_images(report, true, predicted)
@@ -139,9 +139,10 @@ def _make_subject(tiles: gr.HTML, session: gr.State, name: gr.State, subject: gr
     """Make an image that is pressed the page's subject, and say so with its prediction."""
 
     def take(session: VisitorSession, name: str, event: gr.EventData) -> Subject:
+        number = components.event_field(event, "value")
         with components.toast():
             checkpoint = session.get(name)
-            image = test_image(evaluate_test_set(checkpoint), event.value)
+            image = test_image(evaluate_test_set(checkpoint), number)
         prediction = predict(checkpoint, image.views)
         gr.Info(
             f"True class: {image.truth}, predicted: {prediction.label}. "

@@ -158,7 +158,7 @@ def _connect(
         name: str,
     ) -> tuple:
         with components.toast():
-            session.choose(name)
+            session.choose(str(name))
         return look(upload, session, current, refused)
 
     def load(

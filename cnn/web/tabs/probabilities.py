@@ -56,7 +56,7 @@ def tab(session: gr.State, subject: gr.State) -> None:
 
     def press(subject: Subject, session: VisitorSession, event: gr.EventData) -> str:
         with components.toast():
-            session.choose(str(event.value))
+            session.choose(str(components.event_field(event, "value")))
         return _predictions(subject, session, event)
 
     inputs = [subject, session]
@@ -102,7 +102,8 @@ def _softmax(session: gr.State, subject: gr.State) -> None:
 
     def follow(subject: Subject, session: VisitorSession, event: gr.EventData) -> tuple:
         checkpoint = session.checkpoint(subject.dataset)
-        chosen = _parse(event._data.get("temperature")) or round(checkpoint.card.temperature, 2)
+        given = _parse(components.event_field(event, "temperature"))
+        chosen = given or round(checkpoint.card.temperature, 2)
         return chosen, _steps(checkpoint, subject, chosen, components.event_version(event))
 
     def heat(subject: Subject, session: VisitorSession, temperature: float, version: int) -> str:

@@ -152,10 +152,11 @@ def _wire_presets(
     """Fill the widgets from a preset, and estimate durations while no job runs."""
 
     def choose(event: gr.EventData) -> list:
+        name = str(components.event_field(event, "preset"))
         with components.toast():
-            recipe = preset(str(event.preset)).recipe
+            recipe = preset(name).recipe
         values = [getattr(recipe, name) for name in HYPERPARAMETERS]
-        return [event.preset, *(list(v) if isinstance(v, tuple) else v for v in values)]
+        return [name, *(list(v) if isinstance(v, tuple) else v for v in values)]
 
     async def estimate(chosen: str) -> AsyncIterator[str]:
         estimating = True
@@ -244,6 +245,8 @@ def _wire_reload(
 ) -> Dependency:
     def watch_again(session: VisitorSession) -> Iterator[dict]:
         with components.toast():
+            if session.run is None:
+                raise UserError("No run is under way. Press Start first.")
             yield from watch(session.run, dashboard, queue)
 
     return _run_on(keeper.resume_training, watch_again, [session], dashboard)

@@ -127,7 +127,8 @@ class Dashboard:
 
         Where the files cannot be written the rest is shown, and a warning.
         """
-        job = session.last_job()
+        with components.toast():
+            job = session.last_job()
         card, classes = job.result.checkpoint.card, job.result.checkpoint.card.classes
         views = {
             self.actions: gr.update(visible=True),
