@@ -1,7 +1,9 @@
 """Photographs that people give: any common file, decoded safely, as views for a network."""
 
+import contextlib
 import functools
 import io
+import threading
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -17,26 +19,33 @@ from cnn.data.datasets import Dataset
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 MAX_PIXELS = 40_000_000
+MAX_HEIC_PIXELS = 50_000_000  # of phones; decoding takes a second and 7 bytes a pixel
 MAX_JPEG_PIXELS = 120_000_000  # where the decoder reduces as it reads, and holds a row at a time
+LARGE_PIXELS = 16_000_000  # of an image that is decoded whole, beyond which it is done alone
 MAX_PROFILE_BYTES = 4_000_000
 MAX_NOTE_BYTES = 4_000_000  # of a PNG, decompressed: Pillow reads 64 MB before any pixel
 MAX_SCANS = 50  # a progressive JPEG has about ten, and each visits every pixel again
 MAX_ASPECT_RATIO = 100
-DECODED_SIDE = 1024
+DECODED_SIDE = 1024  # for digits on paper
+VIEWED_SIDE = 512  # for views: no pixel of theirs moves by more than a step of 255
 WHITE_LEVEL = 0.8  # that nearly all of CIFAR-10's images reach
 MAX_GAIN = 10.0
 LIGHTEST_ON_WHITE = 225  # of 255: what is lighter on average hardly shows on white
 NOTED_GAIN = 1.5
 
+_one_at_a_time = threading.Lock()
 
-def open_photo(path: str | Path) -> Image.Image:
+
+def open_photo(path: str | Path, side: int = DECODED_SIDE) -> Image.Image:
     """Open a person's image as one would see it: upright, in sRGB.
 
     JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC; of an animation the first frame. What is
     transparent lies on white, or on black where the rest is nearly white. Images of more than 40
-    megapixels (JPEGs that are not progressive: 120) are refused before a pixel is decoded, and
-    very large ones come back reduced. `info` keeps only "size", (width, height) as given and
-    upright, and "notes", a tuple of phrases on what was done. Every fault is a `UserError`.
+    megapixels (HEIC: 50, JPEGs that are not progressive: 120) are refused before a pixel is
+    decoded. Large ones are decoded one at a time where that holds them whole in memory, and
+    those whose shorter side is at least twice `side` come back reduced to no less than that.
+    `info` keeps only "size", (width, height) as given and upright, and "notes", a tuple of phrases
+    on what was done. Every fault is a `UserError`.
     """
     path = Path(path)
     name = "".join(character for character in path.name if character.isprintable())[:80]
@@ -47,14 +56,14 @@ def open_photo(path: str | Path) -> Image.Image:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # of what is answered below
-            return _decoded(file, name)
+            return _decoded(file, name, side)
     except OSError as error:
         raise UserError(
             f"“{name}” could not be opened ({error.strerror}). Check that you may read it."
         ) from None
 
 
-def _decoded(file: BinaryIO, name: str) -> Image.Image:
+def _decoded(file: BinaryIO, name: str, side: int) -> Image.Image:
     if not file.read(1):
         raise UserError(f"“{name}” is empty. Choose another image.")
     file.seek(0)
@@ -70,7 +79,8 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
         ) from None
     width, height = image.size
     is_reduced_when_read = image.format in ("JPEG", "MPO") and "progressive" not in image.info
-    limit = MAX_JPEG_PIXELS if is_reduced_when_read else MAX_PIXELS
+    limit = MAX_HEIC_PIXELS if image.format == "HEIF" else MAX_PIXELS
+    limit = MAX_JPEG_PIXELS if is_reduced_when_read else limit
     if width * height > limit:
         raise UserError(_too_large(name, f"{width} x {height} pixels", limit))
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
@@ -83,8 +93,10 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
             f"“{name}” is stored in an unusual way, in hundreds of layers. "
             "Save it anew as JPEG or PNG."
         )
+    is_large = not is_reduced_when_read and width * height > LARGE_PIXELS
     try:
-        return _transpose(image)
+        with _one_at_a_time if is_large else contextlib.nullcontext():
+            return _transpose(image, side)
     except Exception:  # as above
         raise UserError(
             f"“{name}” is damaged, cut short or stored in an unusual way. "
@@ -112,16 +124,16 @@ def _configure_pillow() -> None:
     PngImagePlugin.MAX_TEXT_MEMORY = MAX_NOTE_BYTES
 
 
-def _transpose(image: Image.Image) -> Image.Image:
+def _transpose(image: Image.Image, side: int) -> Image.Image:
     size = image.size
-    image.draft(None, (DECODED_SIDE, DECODED_SIDE))
+    image.draft(None, (side, side))
     image.load()
     profile = image.info.get("icc_profile")
     notes = []
     if getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
         notes.append("its first frame")
     photo = _to_8_bits(image)
-    photo = photo.reduce(max(1, min(photo.size) // DECODED_SIDE))
+    photo = photo.reduce(max(1, min(photo.size) // side))
     if photo.has_transparency_data:
         photo, backdrop = _on_backdrop(photo.convert("RGBA"))
         notes.append(f"laid on {backdrop}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from cnn import UserError
 from cnn.data import datasets, synthetic
 from cnn.data.drawings import digit_from_strokes
-from cnn.data.photos import open_photo, views_from_photo
+from cnn.data.photos import VIEWED_SIDE, open_photo, views_from_photo
 from cnn.data.strokes import thin
 from cnn.evaluation.report import EvaluationReport
 
@@ -57,7 +57,7 @@ def from_strokes(strokes: Strokes) -> Subject:
 
 def from_photo(path: str) -> Subject:
     """Make an image file the subject. A `UserError` says what is wrong with it."""
-    return Subject("cifar10", views_from_photo(open_photo(path), datasets.CIFAR10))
+    return Subject("cifar10", views_from_photo(open_photo(path, VIEWED_SIDE), datasets.CIFAR10))
 
 
 def from_request(strokes: Strokes | None, photo: object) -> Subject:

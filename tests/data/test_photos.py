@@ -16,7 +16,12 @@ from support import hostile
 
 from cnn import UserError
 from cnn.data.datasets import CIFAR10, MNIST
-from cnn.data.photos import describe_photo, open_photo, square_from_photo, views_from_photo
+from cnn.data.photos import (
+    describe_photo,
+    open_photo,
+    square_from_photo,
+    views_from_photo,
+)
 
 TURNS = {
     1: lambda seen: seen,
@@ -181,15 +186,6 @@ def test_a_jpeg_beyond_its_limit_says_which(tmp_path):
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(UserError, match="11000 x 11000 pixels.*smaller than 120 megapixels"):
         open_photo(tmp_path / "a.jpg")
-
-
-def test_a_panorama_is_read_unless_it_is_progressive(tmp_path):
-    large = Image.new("L", (12_000, 4000))
-    large.save(tmp_path / "a.jpg")
-    large.save(tmp_path / "b.jpg", progressive=True)
-    assert open_photo(tmp_path / "a.jpg").info["size"] == (12_000, 4000)
-    with pytest.raises(UserError, match="12000 x 4000"):
-        open_photo(tmp_path / "b.jpg")
 
 
 def test_a_broken_color_profile_is_ignored(tmp_path):

@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 from cnn import UserError
 from cnn.data.datasets import CIFAR10
-from cnn.data.photos import describe_photo, open_photo, views_from_photo
+from cnn.data.photos import VIEWED_SIDE, describe_photo, open_photo, views_from_photo
 from cnn.evaluation.prediction import predict
 from cnn.models.checkpoints import Checkpoint, ModelCard
 from cnn.web import components
@@ -106,7 +106,7 @@ def _predict(upload: dict | None, session: VisitorSession) -> tuple[dict | None,
     if upload is None:
         return None, None
     try:
-        opened = open_photo(subjects.uploaded_path(upload))
+        opened = open_photo(subjects.uploaded_path(upload), VIEWED_SIDE)
     except UserError as error:
         return {"error": str(error)}, None
     start = time.perf_counter()
@@ -178,7 +178,7 @@ def _connect(
 def _endpoint(checkpoint: Checkpoint) -> None:
     def classify_photo(photo: FileData) -> dict[str, object]:
         with components.toast():
-            views = views_from_photo(open_photo(subjects.uploaded_path(photo)), CIFAR10)
+            views = subjects.from_photo(subjects.uploaded_path(photo)).views
             return components.prediction_result(predict(checkpoint, views))
 
     gr.api(
