@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -151,6 +152,20 @@ def test_a_silent_worker_is_killed(monkeypatch):
         for _ in process.submit(object()):
             pass
     assert not process.is_alive()
+
+
+def _tell_priority(connection) -> None:
+    """Stand in for a worker that only says how nice it is."""
+    worker._lower_priority()
+    connection.send_bytes(pickle.dumps(os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="Windows has no niceness")
+def test_a_worker_has_the_least_priority_of_all(monkeypatch):
+    monkeypatch.setattr(worker, "worker_main", _tell_priority)
+    process = WorkerProcess()
+    assert process._receive(60) == 19
+    process.kill()
 
 
 def test_a_fork_server_that_is_gone_does_not_keep_jobs_from_running(monkeypatch):
