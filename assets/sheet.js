@@ -8,6 +8,7 @@ const readings = element.querySelector(".readings");
 const isShown = () => page.dataset.input === "sheet";
 const FAILED = "The photograph could not be uploaded. Check the connection, or make it smaller.";
 let chosen = 0;
+let photograph = ""; // a data URL
 let latest = 0; // the version of the photograph and network that were asked for last
 
 function showError(words) {
@@ -30,13 +31,14 @@ async function open(file) {
   }
 }
 
-// What is said of an older photograph than the last one is dropped.
+// What is said of an older photograph than the last one is dropped; the photograph itself comes once.
 watch("value", () => {
   const { source, digits, error, version } = props.value;
+  if (source !== undefined) photograph = source;
   if (version !== latest) return;
   document.querySelector(".input-switch [data-show-input=sheet]").hidden = false;
-  image.src = source;
-  image.hidden = !source;
+  image.src = photograph;
+  image.hidden = !photograph;
   showDigits(digits);
   chosen = Math.min(chosen, Math.max(0, digits.length - 1));
   if (error) showError(error);

@@ -83,6 +83,7 @@ def test_another_network_reads_the_sheet_again(visit, sheet):
     page.get_by_role("option", name="mnist-three-conv", exact=True).click()
     expect(page.locator(".sheet-panel .source")).to_contain_text("three-conv,")
     expect(page.locator(READINGS)).to_have_count(5)
+    assert page.locator(".paper img").evaluate("image => image.naturalWidth") == 1200
 
 
 def test_a_pasted_photograph_is_read(visit, sheet):

@@ -1,11 +1,11 @@
 """In the tab Draw: a photograph of handwritten digits, each found, predicted and offered."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 import gradio as gr
 import torch
 from PIL.Image import Image
+from torch import Tensor
 
 from cnn import UserError
 from cnn.data.datasets import MNIST
@@ -23,18 +23,17 @@ NOTHING = (
     "There is nothing to see in this photograph. Write a digit with a dark pen on light paper, "
     "and photograph it from near."
 )
-DELETED = "The photograph is no longer on the server. Choose it again."
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The path of an uploaded photograph, and the digits found in it.
+    """The digits found in a photograph, and their boxes in percent of it: x, y, width, height.
 
-    The photograph itself is read again where it is shown: its file is deleted within the hour.
+    `error` says why there are none. The photograph itself stays in the browser.
     """
 
-    path: str = ""
-    digits: tuple[Digit, ...] = ()
+    images: tuple[Tensor, ...] = ()
+    boxes: tuple[list[float], ...] = ()
     error: str = ""
 
 
@@ -54,21 +53,16 @@ def view(session: gr.State, subject: gr.State) -> gr.HTML:
     sheet = gr.State(Sheet())
 
     def read(session: VisitorSession, event: gr.EventData) -> tuple[dict, Sheet]:
-        sheet, photo = _read(event._data)
-        return _message(sheet, photo, session, event), sheet
+        source, sheet = _read(event._data)
+        return _message(sheet, session, event) | {"source": source}, sheet
 
     def predict_again(sheet: Sheet, session: VisitorSession, event: gr.EventData) -> dict:
-        photo = None
-        with suppress(UserError):
-            photo = open_photo(sheet.path) if sheet.path else None
-        if sheet.path and not photo:
-            sheet = Sheet(error=DELETED)
-        return _message(sheet, photo, session, event)
+        return _message(sheet, session, event)
 
     def choose(sheet: Sheet, event: gr.EventData) -> Subject:
         index = components.event_field(event, "index")
-        if isinstance(index, int) and 0 <= index < len(sheet.digits):
-            return Subject(MNIST.name, sheet.digits[index].image)
+        if isinstance(index, int) and 0 <= index < len(sheet.images):
+            return Subject(MNIST.name, sheet.images[index])
         return subjects.empty_subject(MNIST.name)
 
     components.answer(view.photograph, "photograph", read, session, [view, sheet], **QUEUE)
@@ -80,47 +74,43 @@ def view(session: gr.State, subject: gr.State) -> gr.HTML:
     return view
 
 
-def _read(upload: object) -> tuple[Sheet, Image | None]:
-    path, photo = "", None
+def _read(upload: object) -> tuple[str, Sheet]:
+    """Return an uploaded photograph as a data URL, empty if it cannot be read, and its digits."""
+    source = ""
     try:
-        path = subjects.uploaded_path(upload)
-        photo = open_photo(path)
-        digits = tuple(find_digits(photo))
+        photo = open_photo(subjects.uploaded_path(upload))
+        source = components.inline(photo, "JPEG")
+        digits = find_digits(photo)
     except UserError as error:
-        return Sheet(path if photo else "", error=str(error)), photo
-    return Sheet(path, digits, "" if digits else NOTHING), photo
+        return source, Sheet(error=str(error))
+    images = tuple(digit.image for digit in digits)
+    boxes = tuple(_percent_box(digit, photo) for digit in digits)
+    return source, Sheet(images, boxes, "" if digits else NOTHING)
 
 
-def _message(
-    sheet: Sheet, photo: Image | None, session: VisitorSession, event: gr.EventData
-) -> dict:
+def _message(sheet: Sheet, session: VisitorSession, event: gr.EventData) -> dict:
     return {
-        "source": components.inline(photo, "JPEG") if photo else "",
-        "digits": _predictions(sheet.digits, photo, session.checkpoint(MNIST.name)),
+        "digits": _predictions(sheet, session.checkpoint(MNIST.name)),
         "error": sheet.error,
         "version": components.event_version(event),
     }
 
 
-def _predictions(
-    digits: tuple[Digit, ...], photo: Image | None, checkpoint: Checkpoint
-) -> list[dict]:
-    """Return each digit's box in percent of the photograph, and its prediction."""
-    if not digits:
+def _predictions(sheet: Sheet, checkpoint: Checkpoint) -> list[dict]:
+    """Return each digit's box and prediction."""
+    if not sheet.images:
         return []
-    images = torch.cat([digit.image for digit in digits])
-    predictions = predict_batch(checkpoint, images)
+    predictions = predict_batch(checkpoint, torch.cat(sheet.images))
     return [
         {
-            "box": _percent_box(digit, photo),
-            "prediction": components.prediction_message(checkpoint.card, prediction, digit.image),
+            "box": box,
+            "prediction": components.prediction_message(checkpoint.card, prediction, image),
         }
-        for digit, prediction in zip(digits, predictions, strict=True)
+        for box, image, prediction in zip(sheet.boxes, sheet.images, predictions, strict=True)
     ]
 
 
 def _percent_box(digit: Digit, photo: Image) -> list[float]:
-    """Return left, top, width and height of a digit's box in percent of the photograph."""
     left, top, right, bottom = digit.box
     x, y = 100 / photo.width, 100 / photo.height
     return [left * x, top * y, (right - left) * x, (bottom - top) * y]
