@@ -72,7 +72,8 @@ async def cleanup_lifespan(page: Blocks, housekeep: Callable[[], Awaitable]) -> 
     """While the page is served, await `housekeep` and delete expired files every few seconds.
 
     What answers allocate for a moment leaves holes in malloc's heaps. Returning them to the system
-    takes 6 ms each time; without it memory grows by 115 MB over 20,000 events, with it by 40.
+    takes 6 ms each time. After 20,000 mixed events the page holds 3 and 41 MB more than after
+    1,000 (two runs), without this 116 MB.
     """
 
     async def run() -> None:
