@@ -18,13 +18,11 @@ class Muon(torch.optim.Optimizer):
     orthogonal matrix, times an eighth of the learning rate; then the weight is scaled back to
     the norm it started with, so that late steps turn it as far as early ones. All other
     weights follow SGD. After K. Jordan and others, "Muon: an optimizer for hidden layers in
-    neural networks", 2024; torch's own takes matrices only. `precision` is the number format of
-    the orthogonalisation.
+    neural networks", 2024; torch's own takes matrices only.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], momentum: float, precision: torch.dtype):
+    def __init__(self, groups: list[dict[str, Any]], momentum: float):
         super().__init__(groups, {"lr": 0.0, "momentum": momentum, "weight_decay": 0.0})
-        self._precision = precision
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -40,33 +38,35 @@ class Muon(torch.optim.Optimizer):
                 mean = state["mean"].mul_(group["momentum"]).add_(gradient)
                 step = gradient.add(mean, alpha=group["momentum"])
                 if is_conv:
-                    step = _orthogonalize(step.flatten(1), self._precision).view_as(step)
+                    step = _orthogonalize(step.flatten(1)).view_as(step)
                     weight.sub_(step, alpha=group["lr"] * MUON_SCALE)
                     weight.mul_(state["norm"] / weight.norm())
                 else:
                     weight.sub_(step, alpha=group["lr"])
 
 
-def _orthogonalize(matrix: Tensor, precision: torch.dtype) -> Tensor:
+def _orthogonalize(matrix: Tensor) -> Tensor:
     """Approximate the nearest matrix with orthonormal rows, or columns where these are fewer.
 
     Five Newton-Schulz steps with Jordan's coefficients bring every singular value to between
-    0.7 and 1.2. Tall matrices are scaled up, as in torch's Muon.
+    0.7 and 1.2. They multiply the matrix by polynomials of its Gram matrix, which is smaller:
+    their product is computed first. Tall matrices are scaled up, as in torch's Muon.
     """
     rows, columns = matrix.shape
-    result = matrix.to(precision)
-    result = result.T if rows > columns else result
-    result = result / result.norm().clamp(min=1e-7)
+    wide = matrix.T if rows > columns else matrix
+    wide = wide / wide.norm().clamp(min=1e-7)
+    gram = wide @ wide.T
+    identity = torch.eye(len(gram), device=gram.device)
+    product = identity
     for _ in range(5):
-        square = result @ result.T
-        result = 3.4445 * result + (2.0315 * square @ square - 4.7750 * square) @ result
-    result = result.T if rows > columns else result
-    return result.to(matrix.dtype) * max(1, rows / columns) ** 0.5
+        factor = 3.4445 * identity - 4.7750 * gram + 2.0315 * gram @ gram
+        product = factor @ product
+        gram = factor @ gram @ factor
+    result = product @ wide
+    return (result.T if rows > columns else result) * max(1, rows / columns) ** 0.5
 
 
-def build_optimizer(
-    network: nn.Module, recipe: Recipe, precision: torch.dtype = torch.float32
-) -> torch.optim.Optimizer:
+def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Build the recipe's optimizer for the network's trainable weights.
 
     Batch norm's biases are a group of their own. Each parameter group holds its maximum
@@ -89,9 +89,7 @@ def build_optimizer(
         nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=nesterov)
     if recipe.optimizer == "muon":
-        if precision == torch.float16:  # in which small gradients vanish
-            precision = torch.float32
-        return Muon(groups, recipe.momentum, precision)
+        return Muon(groups, recipe.momentum)
     adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     return adam(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
 

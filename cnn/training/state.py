@@ -182,7 +182,7 @@ def start(
         network=network,
         forward=network,
         ema_model=copy.deepcopy(network) if recipe.ema_decay else None,
-        optimizer=optimizers.build_optimizer(network, recipe, precision),
+        optimizer=optimizers.build_optimizer(network, recipe),
         scaler=GradScaler(device.type, enabled=precision == torch.float16),
         generator=generator,
         flip_mask=torch.rand(len(splits.train), generator=generator) < 0.5,
