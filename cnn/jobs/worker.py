@@ -144,7 +144,7 @@ def worker_main(connection: Connection) -> None:
             if isinstance(message, Task):  # else it is for the task before, and too late
                 _dispatch(connection, message)
                 _send(connection, Done())
-                _trim_memory()
+                hardware.release_memory()
 
 
 def _dispatch(connection: Connection, task: Task) -> None:
@@ -242,12 +242,6 @@ def _cap_memory() -> None:
     half = hardware.memory_limit() // 2
     soft = half if hard == resource.RLIM_INFINITY else min(half, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def _trim_memory() -> None:
-    """Return freed memory to the system, up to 0.6 GB; only glibc can."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
