@@ -1,5 +1,6 @@
 """The log has a line per request, and nothing in it that a visitor wrote."""
 
+import logging
 import re
 
 import httpx
@@ -56,3 +57,11 @@ def test_an_entry_of_several_lines_is_indented_and_escaped():
     stream = logs.SanitizedStream(kept)
     print("fault: a\nINFO forged\x1b[31m\r", file=stream, end="\n")
     assert "".join(kept) == "fault: a\n    INFO forged\\x1b[31m\\r\n"
+
+
+def test_a_long_error_is_cut_and_many_have_one_traceback(caplog):
+    log = logging.getLogger("cnn.test")
+    for _ in range(5):
+        logs.log_exception(log, "An event ended with an error.", ValueError("x" * 100_000))
+    assert max(len(record.getMessage()) for record in caplog.records) < 1_000
+    assert sum(record.exc_info is not None for record in caplog.records) <= 2

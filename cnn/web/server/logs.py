@@ -8,6 +8,7 @@ from typing import TextIO
 from cnn.web.server.limits import RateLimiter
 
 TRACEBACKS_PER_SECOND = 0.5
+MAX_MESSAGE = 500  # characters of an error in the log
 _tracebacks = RateLimiter(TRACEBACKS_PER_SECOND)
 
 
@@ -48,7 +49,8 @@ def log_exception(log: logging.Logger, sentence: str, error: Exception) -> None:
     A visitor who finds a way to cause one could otherwise fill the disk.
     """
     with_traceback = error if _tracebacks.allows("") else None
-    log.error("%s %s: %s", sentence, type(error).__name__, error, exc_info=with_traceback)
+    message = str(error)[:MAX_MESSAGE]
+    log.error("%s %s: %s", sentence, type(error).__name__, message, exc_info=with_traceback)
 
 
 def configure() -> None:
