@@ -43,7 +43,7 @@ STREAMS_PER_SESSION = 10
 STREAMS_PER_ADDRESS = 400
 EVENT_STREAMS_PER_ADDRESS = 100  # each may hold an answer of 1.3 MB that nobody reads
 RETRY = {"Retry-After": "1"}
-WAIT_SECONDS = 0.5  # until who asks too much is told so, and can ask again
+WAIT_SECONDS = 1.0  # until who asks too much is told so, and can ask again
 
 # Proxies trusted to set X-Forwarded-For on a Space. uvicorn takes the right-most address that is
 # not one of these, so a forged prefix is ignored.
