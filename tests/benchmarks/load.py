@@ -36,8 +36,8 @@ from support.server import running_app  # noqa: E402
 DRAWING = 100
 PHOTOS_A_SECOND = 20
 TRAINING = 20
-MEDIAN_GOAL = 60  # ms
-P99_GOAL = 250  # ms
+DRAWING_GOALS = (60, 250), (60, 250), (150, 400)  # ms: median and 99th percentile in each phase
+PHOTO_GOALS = 250, 1000  # ms
 LESSON_SECONDS = 6
 
 
@@ -72,7 +72,9 @@ async def crowd(address: str, seconds: float, ask: Ask) -> bool:
             if asked.milliseconds or asked.faults:
                 print(f"  {name}: {asked}", flush=True)
             met &= not asked.faults
-        met &= drawn.percentile(0.5) <= MEDIAN_GOAL and drawn.percentile(0.99) <= P99_GOAL
+        for asked, (median, p99) in ((drawn, DRAWING_GOALS[phase]), (shown, PHOTO_GOALS)):
+            if asked.milliseconds:
+                met &= asked.percentile(0.5) <= median and asked.percentile(0.99) <= p99
     return met
 
 
@@ -85,7 +87,10 @@ def main() -> int:
     with tempfile.TemporaryFile("w") as log:
         with running_app(log, CNN_TRAIN_SECONDS=str(LESSON_SECONDS)) as address:
             met = asyncio.run(crowd(address, given.seconds, ask))
-    print(f"goals: {MEDIAN_GOAL} ms, {P99_GOAL} ms, no faults: {'met' if met else 'missed'}")
+    print(
+        f"goals: drawings {DRAWING_GOALS}, photographs {PHOTO_GOALS} ms, no faults: "
+        f"{'met' if met else 'missed'}"
+    )
     return int(not met)
 
 
