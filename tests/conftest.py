@@ -11,6 +11,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests, servers and workers share the cores
 
 from cnn.web import app  # noqa: E402
 

@@ -119,8 +119,9 @@ def test_a_browser_predicts_what_torch_predicts(page, path):
     checkpoint = checkpoints.load(path)
     checkpoints.round_to_half(checkpoint.network)
     file = encoded(to_web(checkpoint, path.stem))
-    given = {"script": worker_script(), "file": file, "drawings": drawings()}
-    for image, seen in zip(images(), page.evaluate(PREDICT, given), strict=True):
+    some = slice(None, None, 1 if checkpoint.card.is_default else 5)
+    given = {"script": worker_script(), "file": file, "drawings": drawings()[some]}
+    for image, seen in zip(images()[some], page.evaluate(PREDICT, given), strict=True):
         expected = prediction.predict(checkpoint, image)
         assert np.abs(np.subtract(expected.probabilities, seen["probabilities"])).max() <= 1e-3
         assert expected.verdict == seen["verdict"]

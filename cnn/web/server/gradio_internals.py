@@ -106,6 +106,8 @@ def handle_errors(page: Blocks) -> None:
             for block, value in zip(function.inputs, values, strict=False):
                 _check_value(block, value)
             return values
+        except gr.Error:
+            raise
         except Exception as error:
             _log.debug("An event's values were refused.", exc_info=error)
             raise gr.Error(MALFORMED, print_exception=False) from None
