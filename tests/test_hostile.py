@@ -111,6 +111,7 @@ def test_no_function_of_the_page_reads_a_file_that_was_not_uploaded(hosted, meta
 
 # Drawings that are none: whatever JSON can say, and what only Python can.
 
+
 def _has_no_json(value: object) -> bool:
     """Return whether a value holds NaN, Infinity or an integer of more than 64 bits."""
     if isinstance(value, list | dict):
