@@ -185,7 +185,7 @@ def training(browser: Browser, address: str) -> Iterator[None]:
     page.goto(address)
     page.locator("canvas.pad").wait_for()
     page.get_by_role("tab", name="Train").click()
-    page.get_by_text("CIFAR-10 to 80").click()
+    page.get_by_text("CIFAR-10 to 79").click()
     expect(page.get_by_label("dataset", exact=True)).to_have_value("cifar10", timeout=60_000)
     page.get_by_label("epochs", exact=True).fill("1000")
     page.get_by_role("button", name="Start", exact=True).click()
