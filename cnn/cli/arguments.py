@@ -103,7 +103,7 @@ def device_from_arguments(arguments: argparse.Namespace) -> torch.device:
         device = torch.device(arguments.device)
         torch.empty(1, device=device)
         return device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise UserError(
             f"There is no device {arguments.device!r} on this machine. "
             f"Choose cpu, or leave --device out for {hardware.device()}."

@@ -16,12 +16,7 @@ from support import hostile
 
 from cnn import UserError
 from cnn.data.datasets import CIFAR10, MNIST
-from cnn.data.photos import (
-    describe_photo,
-    open_photo,
-    square_from_photo,
-    views_from_photo,
-)
+from cnn.data.photos import describe_photo, open_photo, square_from_photo, views_from_photo
 
 TURNS = {
     1: lambda seen: seen,

@@ -110,7 +110,7 @@ def handle_errors(page: Blocks) -> None:
             raise
         except Exception as error:
             _log.debug("An event's values were refused.", exc_info=error)
-            raise gr.Error(MALFORMED, print_exception=False) from None
+            raise gr.Error(MALFORMED) from None
 
     async def process_api(*args, **options):
         try:

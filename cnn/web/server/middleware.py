@@ -148,7 +148,8 @@ class RequestGuard:
             await self._admit(scope, receive, answer)
         except Refusal as refusal:
             if status is None:
-                await asyncio.sleep(WAIT_SECONDS * (refusal.response.status_code == 429))
+                if refusal.response.status_code == 429:
+                    await asyncio.sleep(WAIT_SECONDS)
                 await refusal.response(scope, receive, answer)
         except Exception as error:
             logs.log_exception(_log, "A request ended with an error.", error)
